@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+// The targets of Standwatch and who may import whom; `scripts/check-imports` holds the sources to it.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+let strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "standwatch",
+  targets: [
+    .target(name: "CLinux", cSettings: strictC),
+    .target(name: "CMicroHTTPD", cSettings: strictC, linkerSettings: [.linkedLibrary("microhttpd")]),
+    .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq"),
+
+    // Pure cores: they import nothing.
+    library("Election"),
+    library("Telemetry"),
+
+    // The machine, and one safe wrapper each around a C library.
+    library("Platform", ["CLinux"]),
+    library("Postgres", ["Platform", "CPostgres"]),
+    library("HTTPServer", ["Platform", "CMicroHTTPD"]),
+    library("TLS", ["Platform", "CGnuTLS"]),
+
+    // The roles of a node and their wiring.
+    library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+
+    program("standwatchd", ["Node", "Platform"]),
+    program("hactl", ["Node", "Election", "Platform", "Postgres"]),
+    program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
+    program("hasim", ["Election"]),
+
+    tests("ElectionTests", ["Election"]),
+    tests("TelemetryTests", ["Telemetry"]),
+    tests("PlatformTests", ["Platform"]),
+    tests("PostgresTests", ["Postgres", "Platform"]),
+    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
