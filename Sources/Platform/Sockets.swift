@@ -195,3 +195,13 @@ public func receiveDatagram(_ descriptor: Int32, into buffer: inout [UInt8]) -> 
   let count = unsafe sw_receive_from(descriptor, &buffer, buffer.count, &from)
   return count < 0 ? nil : (Int(count), SocketAddress(from))
 }
+
+/// The numeric addresses of a host name, in the resolver's order; empty when it is not found. Blocks.
+public func lookUp(_ name: String) -> [String] {
+  var found = [CChar](repeating: 0, count: 8 * 64)
+  let count = unsafe sw_look_up(name, &found, 8, 64)
+  return (0..<max(0, Int(count))).map { index in
+    let text = found[(index * 64)..<(index * 64 + 64)].prefix { $0 != 0 }
+    return String(decoding: text.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

@@ -49,4 +49,6 @@ int sw_socket_error(int descriptor);
 int sw_send_descriptor(int channel, int descriptor);
 int sw_receive_descriptor(int channel);
 int sw_resident_kilobytes(void);
+/* Up to `most` numeric addresses of a name, each NUL-terminated in `width` bytes. */
+int sw_look_up(const char *name, char *out, int most, int width);
 #endif
