@@ -98,11 +98,13 @@ struct Lane: ~Copyable {
   }
 
   private mutating func work() {
-    guard let work = handle.slot.withLock({ slot in
-      let work = slot.toLane
-      slot.toLane = nil
-      return work
-    }) else { return }
+    guard
+      let work = handle.slot.withLock({ slot in
+        let work = slot.toLane
+        slot.toLane = nil
+        return work
+      })
+    else { return }
     defer { giveBack(work) }
     guard activation != nil else { return }
     do {

@@ -25,12 +25,13 @@ extension Lane {
   ) throws(LaneHalt) -> AttemptEnd {
     let session = try connected()
     let deadline = BootInstant.after(milliseconds: settings.batchDeadlineMilliseconds)
+    let outcome: Outcome
     do throws(PostgresError) {
-      let outcome = try session.connection.run(script, deadline: deadline, copy: copy)
-      return try judge(outcome, results: results, expecting: expecting)
+      outcome = try session.connection.run(script, deadline: deadline, copy: copy)
     } catch {
       return try judge(error, activation)
     }
+    return try judge(outcome, results: results, expecting: expecting)
   }
 
   mutating func judge(

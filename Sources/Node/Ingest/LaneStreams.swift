@@ -115,24 +115,26 @@ extension Lane {
   ) throws(LaneHalt) -> StreamsEnd {
     let session = try connected()
     let deadline = BootInstant.after(milliseconds: settings.batchDeadlineMilliseconds)
-    let end: AttemptEnd
-    var answer = Outcome(results: [], warnings: [])
+    let (answer, commit): (Outcome, Outcome)
     do throws(PostgresError) {
       _ = try session.connection.run(FencedScript.begin(activation), deadline: deadline)
       answer = try statement(&session.connection, deadline)
-      let commit = try session.connection.run("\(FencedScript.mark); COMMIT", deadline: deadline)
-      end = try judge(commit, results: 2, expecting: { _ in true })
+      commit = try session.connection.run("\(FencedScript.mark); COMMIT", deadline: deadline)
     } catch {
       if let state = error.state, state == Refusal.identity || state.hasPrefix("22") {
         try rollBack()
         return .refused(error.message)
       }
-      end = try judge(error, activation)
+      return try again(judge(error, activation))
     }
+    let end = try judge(commit, results: 2, expecting: { _ in true })
+    if case .committed = end { return .done(answer) }
+    return again(end)
+  }
+  private func again(_ end: AttemptEnd) -> StreamsEnd {
     switch end {
-    case .committed: return .done(answer)
-    case .unknown, .retry: return .again
-    case .claimRefused(let reason), .noPartition(let reason), .poison(let reason): return .refused(reason)
+    case .committed, .unknown, .retry: .again
+    case .claimRefused(let reason), .noPartition(let reason), .poison(let reason): .refused(reason)
     }
   }
 }

@@ -156,9 +156,10 @@ private func send(
   }
 }
 private func send(_ rows: RawSpan, to stream: borrowing CopyStream) throws(PostgresError) -> Connection.CopyEnd {
+  let (header, trailer) = (copyHeader, copyTrailer)
   // Sound: bytes of UInt8 have no padding.
-  try stream.put(unsafe copyHeader.span.bytes)
+  try stream.put(unsafe header.span.bytes)
   try stream.put(rows)
-  try stream.put(unsafe copyTrailer.span.bytes)
+  try stream.put(unsafe trailer.span.bytes)
   return .done
 }
