@@ -99,4 +99,6 @@ public enum ExitReason: Equatable, Sendable {
   case stopRequested
   /// The address could not be removed.
   case addressNotRemoved
+  /// Ingest did not confirm its abort in time: something could still acknowledge.
+  case ingestNotAborted
 }

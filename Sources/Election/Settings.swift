@@ -50,7 +50,11 @@ public struct Settings: Equatable, Sendable {
   public var reclaimWindow = Interval.seconds(60)
   /// First and longest pause between two attempts to connect or promote.
   public var retryFirst = Interval.milliseconds(50)
-  public var retryLongest = Interval.milliseconds(1_000)
+  public var retryLongest = Interval.milliseconds(250)
+  /// After the loss of the lease session a peer's "I reach the database" counts only once it is newer than this.
+  public var reachabilitySettle = Interval.milliseconds(250)
+  /// How long the core waits past a command's deadline for an executor that does not answer.
+  public var answerGrace = Interval.milliseconds(200)
   /// Later than this behind the own deadline, the core counts itself as overslept.
   public var oversleepLimit = Interval.milliseconds(300)
   /// The node that leads again, by a switchover of its own, once it has been a sound standby for `failbackDelay`.
