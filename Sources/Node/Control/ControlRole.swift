@@ -27,6 +27,7 @@ final class ControlRole {
   private let mailbox: Mailbox<Message>
   private let executors: Executors
   private let guardClient: GuardClient
+  private let translation: GuardTranslation
   private let pulses: Pulses
   private let board: StatusBoard
   private let timer: BootTimer
@@ -38,13 +39,15 @@ final class ControlRole {
   private var exitStatus: Int32?
 
   init(
-    core: LeadershipCore, mailbox: Mailbox<Message>, executors: Executors, guardClient: GuardClient, pulses: Pulses,
+    core: LeadershipCore, mailbox: Mailbox<Message>, executors: Executors, guardClient: GuardClient,
+    interfaces: [String], pulses: Pulses,
     board: StatusBoard
   ) throws(SystemError) {
     self.core = core
     self.mailbox = mailbox
     self.executors = executors
     self.guardClient = guardClient
+    translation = GuardTranslation(interfaces: interfaces)
     self.pulses = pulses
     self.board = board
     timer = try BootTimer()
@@ -96,7 +99,7 @@ final class ControlRole {
       handle(.ingestAnswered(OperationID(number: operation), result))
     }
     switch event {
-    case .listening(let operation): answer(operation, .opened)
+    case .listening(let operation, _): answer(operation, .opened)
     case .listenFailed(let operation, let reason): answer(operation, .failed(reason))
     case .stopped(let operation): answer(operation, .aborted)
     case .drained(let operation, let complete): answer(operation, complete ? .drained : .drainTimedOut)
@@ -111,17 +114,13 @@ final class ControlRole {
 
   private func takeFromGuard() {
     while let reply = guardClient.receive() {
-      switch GuardTranslation.event(reply) {
-      case .event(let event): handle(event)
-      case .closed:
-        // Without the guard nobody can release the address but the kernel: stop acknowledging and go.
-        log(.error, "the guard is gone, the worker ends", [:])
-        executors.ingest.stop(reason: "guard gone", operation: 0)
-        exitStatus = WorkerExit.guardGone
-        return
-      case .nothing: break
-      }
+      if let event = translation.event(reply) { handle(event) }
     }
+    guard guardClient.isClosed, exitStatus == nil else { return }
+    // Without the guard nobody but the kernel removes the address: stop acknowledging and go.
+    log(.error, "the guard is gone, the worker ends")
+    executors.ingest.stop(reason: "guard gone", operation: 0)
+    exitStatus = WorkerExit.guardGone
   }
 
   private func checkThreads(at now: BootInstant) {
@@ -129,9 +128,11 @@ final class ControlRole {
     guard stalled.isEmpty != threadsTicking else { return }
     threadsTicking = stalled.isEmpty
     if threadsTicking {
-      log(.notice, "all critical threads tick again", [:])
+      log(.notice, "all critical threads tick again")
     } else {
-      log(.error, "critical threads stalled, no beats are sent", ["threads": stalled.map { "\($0)" }.joined(separator: ",")])
+      log(
+        .error, "critical threads stalled, no beats are sent",
+        ["threads": stalled.map { "\($0)" }.joined(separator: ",")])
     }
     handle(.criticalThreads(ticking: threadsTicking))
   }
@@ -160,7 +161,7 @@ final class ControlRole {
     case .lease(let id, let command, let deadline): executors.lease.submit(id, command, deadline: deadline)
     case .watch(let id, let command, let deadline): executors.watch.submit(id, command, deadline: deadline)
     case .address(let id, let command, _):
-      guardClient.send(GuardTranslation.request(id, command))
+      guardClient.send(translation.request(id, command))
     case .ingest(let id, let command, let deadline): carryOut(id, command, BootInstant(deadline))
     case .sendBeat(let beat): executors.peers.send(beat)
     case .reply(let id, let reply): answer(id, reply)
@@ -215,6 +216,7 @@ final class ControlRole {
         kind: transition.to.name, epoch: transition.term?.term.epoch, reason: transition.reason.description,
         phases: phaseJSON(transition.phases), at: wallMicroseconds()))
     board.note(transition)
+    guardClient.send(.state(GuardTranslation.state(transition.to), epoch: transition.term?.term.epoch ?? 0))
   }
 
   private func publish(at now: BootInstant, force: Bool) {

@@ -13,9 +13,9 @@ final class StatusBoard: Sendable {
     var firstCommit: (epoch: Int64, at: BootInstant)?
   }
   private let published: Guarded<Published>
-  private let configuration: NodeConfiguration
+  let configuration: NodeConfiguration
   private let sessions: DatabaseSessions
-  private let ingest: Ingest
+  let ingest: Ingest
   private let pulses: Pulses
   private let started = BootInstant.now()
 

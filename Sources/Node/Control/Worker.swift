@@ -56,7 +56,7 @@ private func databaseSessions(_ configuration: NodeConfiguration) throws(Postgre
     let stored = try session.query(
       "SELECT incarnation FROM ha.node WHERE node = $1", [configuration.node], deadline: deadline)
     if let last = stored.scalar.flatMap({ Int64($0) }), last >= first.incarnation { return sessions(last + 1) }
-  } catch where error.reason == .misuse {
+  } catch  where error.reason == .misuse {
     throw error
   } catch {
     log(.warning, "PostgreSQL cannot be checked yet, the node waits for it", ["reason": error.description])
@@ -98,7 +98,8 @@ final class Worker {
       status: core.status, configuration: configuration, sessions: sessions, ingest: ingest, pulses: pulses)
     control = Guarded(
       try ControlRole(
-        core: core, mailbox: mailbox, executors: executors, guardClient: guardClient, pulses: pulses, board: board))
+        core: core, mailbox: mailbox, executors: executors, guardClient: guardClient,
+        interfaces: configuration.service.addresses.map(\.interface), pulses: pulses, board: board))
     self.mailbox = mailbox
     ended = try Mailbox(capacity: 1)
   }
