@@ -1,6 +1,7 @@
 // What the control thread lets others see of the node, put together when somebody asks.
 internal import Election
 internal import Platform
+internal import Postgres
 
 /// Written by the control thread, read by the operator's socket, HTTP and the page.
 final class StatusBoard: Sendable {
