@@ -193,3 +193,12 @@ int sw_look_up(const char *name, char *out, int most, int width) {
   freeaddrinfo(found);
   return count;
 }
+
+int sw_get_int_option(int descriptor, int level, int option) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return getsockopt(descriptor, level, option, &value, &length) < 0 ? -1 : value;
+}
+int sw_set_inheritable(int descriptor, int inheritable) {
+  return fcntl(descriptor, F_SETFD, inheritable ? 0 : FD_CLOEXEC);
+}

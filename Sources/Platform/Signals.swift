@@ -55,3 +55,8 @@ public func watchdogMilliseconds() -> Int64? {
   guard let raw = unsafe getenv("WATCHDOG_USEC"), let value = unsafe Int64(String(cString: raw)) else { return nil }
   return value / 1000
 }
+
+public func processIdentifier() -> Int32 { getpid() }
+public func parentProcessIdentifier() -> Int32 { getppid() }
+/// Ends the process at once: no destructors, no buffers.
+public func exitNow(_ status: Int32) -> Never { _exit(status) }

@@ -51,4 +51,9 @@ int sw_receive_descriptor(int channel);
 int sw_resident_kilobytes(void);
 /* Up to `most` numeric addresses of a name, each NUL-terminated in `width` bytes. */
 int sw_look_up(const char *name, char *out, int most, int width);
+
+/* The guard: what follows serves the service IP and the two processes. */
+/* The value of an int option, or -1. */
+int sw_get_int_option(int descriptor, int level, int option);
+int sw_set_inheritable(int descriptor, int inheritable);
 #endif
