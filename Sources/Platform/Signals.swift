@@ -24,6 +24,14 @@ public struct SignalDescriptor: ~Copyable {
   }
 }
 
+/// The signals that the node uses, by name.
+public enum SignalNumber {
+  public static let hangUp = SIGHUP
+  public static let interrupt = SIGINT
+  public static let kill = SIGKILL
+  public static let terminate = SIGTERM
+}
+
 /// A write into a closed socket is an error value, not a signal.
 public func ignoreBrokenPipe() { _ = signal(SIGPIPE, SIG_IGN) }
 
