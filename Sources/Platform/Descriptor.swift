@@ -19,6 +19,19 @@ public struct Descriptor: ~Copyable, Sendable {
   }
 }
 
+/// Owns several descriptors; all are closed when the list goes away.
+public final class DescriptorList: Sendable {
+  private let owned = Guarded<[Int32]>([])
+  public init() {}
+  deinit { for raw in raw { close(raw) } }
+  public func append(_ descriptor: consuming Descriptor) {
+    let raw = descriptor.release()
+    owned.withLock { $0.append(raw) }
+  }
+  /// In the order in which they were appended; borrowed, not to be closed.
+  public var raw: [Int32] { owned.withLock { $0 } }
+}
+
 /// What a descriptor is waited for, and what it is ready for.
 public struct Ready: OptionSet, Sendable, Hashable {
   public let rawValue: Int16

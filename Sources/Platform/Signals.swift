@@ -24,6 +24,14 @@ public struct SignalDescriptor: ~Copyable {
   }
 }
 
+/// The signals that the node uses, by name.
+public enum SignalNumber {
+  public static let hangUp = SIGHUP
+  public static let interrupt = SIGINT
+  public static let kill = SIGKILL
+  public static let terminate = SIGTERM
+}
+
 /// A write into a closed socket is an error value, not a signal.
 public func ignoreBrokenPipe() { _ = signal(SIGPIPE, SIG_IGN) }
 
@@ -54,4 +62,11 @@ public func notifySupervisor(_ message: String) {
 public func watchdogMilliseconds() -> Int64? {
   guard let raw = unsafe getenv("WATCHDOG_USEC"), let value = unsafe Int64(String(cString: raw)) else { return nil }
   return value / 1000
+}
+
+public func processIdentifier() -> Int32 { getpid() }
+/// Ends the process at once, what was printed written out: no destructors.
+public func exitNow(_ status: Int32) -> Never {
+  fflush(nil)
+  _exit(status)
 }

@@ -78,9 +78,12 @@ public func listenStream(
   return socket
 }
 
-/// Opens a UDP socket bound to `address`.
-public func bindDatagram(_ address: SocketAddress, receiveBuffer: Int32? = nil) throws(SystemError) -> Descriptor {
+/// Opens a UDP socket bound to `address`. `freeBind` allows an address that is not there yet.
+public func bindDatagram(
+  _ address: SocketAddress, receiveBuffer: Int32? = nil, freeBind: Bool = false
+) throws(SystemError) -> Descriptor {
   let socket = try openSocket(address, Int32(SOCK_DGRAM.rawValue))
+  if freeBind { _ = sw_freebind(socket.raw, address.family) }
   _ = sw_set_int_option(socket.raw, SOL_SOCKET, SO_REUSEADDR, 1)
   if address.isIPv6 { _ = sw_set_int_option(socket.raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
   if let receiveBuffer { _ = sw_set_int_option(socket.raw, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
