@@ -44,7 +44,7 @@ enum FencedScript {
   /// Reads what is stored of `streams` in a transaction that writes: its COMMIT has flushed, and replicated, all that
   /// it saw, so the answer may be acknowledged. (A transaction that only reads commits without either.)
   static func settle(_ activation: Activation, _ streams: [Int64]) -> String {
-    begin(activation) + " SELECT s.stream, ingest.committed(s.stream) FROM pg_catalog.unnest(\(list(streams)))"
+    begin(activation) + " SELECT s.stream, ingest.committed(s.stream) FROM unnest(\(list(streams)))"
       + " AS s(stream); \(mark); COMMIT"
   }
   /// A write without a row: it makes the COMMIT behind it a real one.
@@ -53,7 +53,7 @@ enum FencedScript {
   /// Registers the streams of one transaction; parameters are arrays of ids, sources and names.
   static let register = """
     SELECT r.id, ingest.register(r.id, r.source, r.stream) \
-    FROM pg_catalog.unnest($1::bigint[], $2::text[], $3::text[]) AS r(id, source, stream) ORDER BY r.id
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS r(id, source, stream) ORDER BY r.id
     """
   /// Parameters are stream, last missing seq, node and epoch.
   static let recordGap = "SELECT ingest.take_gap($1::bigint, $2::bigint, $3::text, $4::bigint)"
