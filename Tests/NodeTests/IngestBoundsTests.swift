@@ -57,8 +57,8 @@ import Testing
   @Test func `connections are bounded, in all and for one address`() throws {
     let harness = try IngestHarness(bounds: .init(maxConnections: 8, maxConnectionsPerAddress: 5)).activate()
     let clients = try (0..<5).map { try NativeClient.open(harness, source: "s\($0)").client }
-    let refused = try NativeClient(harness.native)
-    #expect(try refused.line() == nil)
+    // The reset can come before the connect is seen to have succeeded.
+    if let refused = try? NativeClient(harness.native) { #expect(try refused.line() == nil) }
     try clients[0].send(queueLines(1...1))
     try clients[0].awaitAck(1)
     try harness.wait("counters") { _ in harness.ingest.snapshot().connections.refused >= 1 }

@@ -19,7 +19,7 @@ extension Intake {
 
   /// Serves those that wait for room, first come first served, as long as there is some.
   func resumeHeld(_ front: LaneFront) {
-    guard !front.held.isEmpty, !front.isResuming else { return }
+    guard !front.isResuming else { return }
     front.isResuming = true
     defer { front.isResuming = false }
     let waiting = front.held

@@ -23,10 +23,11 @@ final class IngestHarness: Sendable {
 
   init(
     server: PrivatePostgres? = nil, settings: IngestSettings = IngestSettings(), lanes: Int = 2,
-    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest()
+    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil
   ) throws {
     let server = try server ?? PrivatePostgres.shared.get()
-    let connection = try server.makeDatabase()
+    var connection = try server.makeDatabase()
+    if let relay { connection = connection.replacing("port=\(server.port)", with: "port=\(relay.port)") }
     self.server = server
     let parsed = try ConnectionString(connection)
     database = try #require(parsed["dbname"])
