@@ -65,6 +65,8 @@ public func watchdogMilliseconds() -> Int64? {
 }
 
 public func processIdentifier() -> Int32 { getpid() }
-public func parentProcessIdentifier() -> Int32 { getppid() }
-/// Ends the process at once: no destructors, no buffers.
-public func exitNow(_ status: Int32) -> Never { _exit(status) }
+/// Ends the process at once, what was printed written out: no destructors.
+public func exitNow(_ status: Int32) -> Never {
+  fflush(nil)
+  _exit(status)
+}
