@@ -3,11 +3,19 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -201,4 +210,159 @@ int sw_get_int_option(int descriptor, int level, int option) {
 }
 int sw_set_inheritable(int descriptor, int inheritable) {
   return fcntl(descriptor, F_SETFD, inheritable ? 0 : FD_CLOEXEC);
+}
+
+/* In the child of a vfork: only system calls, nothing that allocates or locks. */
+static int prepare_child(const int *descriptors, int count, int death_signal, pid_t parent) {
+  struct sigaction standard = {.sa_handler = SIG_DFL};
+  sigset_t none;
+  /* SIGKILL, SIGSTOP and the C library's own two refuse; that is as it should be. */
+  for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &standard, NULL);
+  if (setpgid(0, 0) < 0) return -1;
+  if (death_signal) {
+    if (prctl(PR_SET_PDEATHSIG, death_signal) < 0) return -1;
+    if (getppid() != parent) _exit(127);
+  }
+  for (int target = 0; target < count; target++) {
+    /* dup2 to itself would leave close-on-exec in place. */
+    if (descriptors[target] == target) {
+      if (fcntl(target, F_SETFD, 0) < 0) return -1;
+    } else if (dup2(descriptors[target], target) < 0) {
+      return -1;
+    }
+  }
+  if (syscall(SYS_close_range, (unsigned)count, ~0u, 0u) < 0) return -1;
+  sigemptyset(&none);
+  return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+int sw_spawn(const char *path, char *const argv[], char *const envp[], const int *descriptors, int count,
+             int death_signal, int *process, int *pidfd) {
+  /* Written by the child, whose memory is ours until it has called exec. */
+  volatile int failure = 0;
+  pid_t parent = getpid();
+  sigset_t all, before;
+  int cancel;
+  sigfillset(&all);
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pid_t child = vfork();
+  if (child == 0) {
+    if (prepare_child(descriptors, count, death_signal, parent) == 0) execve(path, argv, envp);
+    failure = errno;
+    _exit(127);
+  }
+  if (child < 0) failure = errno;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_setcancelstate(cancel, NULL);
+  if (child < 0) return failure;
+  int descriptor = failure ? -1 : sw_pidfd_open(child);
+  if (descriptor < 0) {
+    if (!failure) failure = errno;
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    return failure;
+  }
+  *process = child;
+  *pidfd = descriptor;
+  return 0;
+}
+char **sw_environment(void) { return environ; }
+
+int sw_find_user(const char *name, uint32_t *user, uint32_t *group) {
+  struct passwd entry, *found = NULL;
+  char text[16384];
+  int code = getpwnam_r(name, &entry, text, sizeof text, &found);
+  if (code != 0) {
+    errno = code;
+    return -1;
+  }
+  if (!found) return 1;
+  *user = entry.pw_uid;
+  *group = entry.pw_gid;
+  return 0;
+}
+int sw_become_user(const char *name, uint32_t user, uint32_t group, int keep_bind) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[2] = {{0}, {0}};
+  if (initgroups(name, group) < 0 || setresgid(group, group, group) < 0) return -1;
+  if (prctl(PR_SET_KEEPCAPS, keep_bind ? 1 : 0) < 0) return -1;
+  if (setresuid(user, user, user) < 0) return -1;
+  if (keep_bind) {
+    data[0].effective = data[0].permitted = 1u << CAP_NET_BIND_SERVICE;
+    if (syscall(SYS_capset, &header, data) < 0) return -1;
+    if (prctl(PR_SET_KEEPCAPS, 0) < 0) return -1;
+  }
+  /* Proof: the way back is shut. */
+  if (user != 0 && setresuid(0, 0, 0) == 0) {
+    errno = EPERM;
+    return -1;
+  }
+  return 0;
+}
+int sw_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+int sw_forbid_core_dumps(void) {
+  struct rlimit none = {0, 0};
+  return setrlimit(RLIMIT_CORE, &none) < 0 ? -1 : prctl(PR_SET_DUMPABLE, 0);
+}
+int64_t sw_raise_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
+  limit.rlim_cur = limit.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -1 : (int64_t)limit.rlim_cur;
+}
+int sw_allow_realtime(int priority) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_RTPRIO, &limit) < 0) return -1;
+  if (limit.rlim_cur >= (rlim_t)priority) return 0;
+  limit.rlim_cur = (rlim_t)priority;
+  if (limit.rlim_max < limit.rlim_cur) limit.rlim_max = limit.rlim_cur;
+  return setrlimit(RLIMIT_RTPRIO, &limit);
+}
+int sw_prefer_this_thread(int priority) {
+  struct sched_param parameters = {.sched_priority = priority};
+  int policy = priority ? SCHED_FIFO : SCHED_OTHER;
+  if (sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &parameters) < 0) return -1;
+  return priority ? 0 : setpriority(PRIO_PROCESS, 0, -10);
+}
+int sw_make_folder(const char *path, uint32_t user, uint32_t group, uint32_t mode) {
+  if (mkdir(path, 0700) < 0) return -1;
+  int folder = open(path, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (folder < 0) return -1;
+  int result = fchown(folder, user, group) < 0 ? -1 : fchmod(folder, mode);
+  int failure = errno;
+  close(folder);
+  errno = failure;
+  return result;
+}
+
+int sw_packet_socket(int interface, int protocol, const void *program, int count) {
+  /* Protocol 0: nothing arrives before the filter stands and the interface is chosen. */
+  int descriptor = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) return -1;
+  struct sock_filter copy[64];
+  struct sock_fprog filter = {.len = (unsigned short)count, .filter = copy};
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = interface};
+  address.sll_protocol = htons((uint16_t)protocol);
+  if (count < 1 || count > 64) {
+    errno = EINVAL;
+  } else {
+    memcpy(copy, program, (size_t)count * sizeof *copy);
+    if (setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0 &&
+        bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0)
+      return descriptor;
+  }
+  int failure = errno;
+  close(descriptor);
+  errno = failure;
+  return -1;
+}
+int sw_netlink_socket(uint32_t groups) {
+  int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+  if (descriptor < 0) return -1;
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+  if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+  int failure = errno;
+  close(descriptor);
+  errno = failure;
+  return -1;
 }

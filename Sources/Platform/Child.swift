@@ -14,45 +14,24 @@ public struct Child: ~Copyable {
   /// Readable when the process has ended.
   public var descriptor: Int32 { pidfd.raw }
 
-  /// Starts `path`. `descriptors` become 0, 1, 2, ... in the child; everything else is closed there.
-  /// Signals are unblocked and at their defaults.
+  /// Starts `path`. `descriptors` become 0, 1, 2, ... in the child (each at or above its place); everything else is
+  /// closed there. Signals are unblocked and at their defaults. With `parentDeathSignal` the child gets that signal
+  /// when the calling *thread* ends, so only a thread that lives as long as the process may ask for it. `name` stands
+  /// in place of the path as the child's first argument.
   public init(
-    _ path: String, _ arguments: [String], environment: [String], descriptors: [Int32]
+    _ path: String, _ arguments: [String], environment: [String], descriptors: [Int32],
+    parentDeathSignal: Int32 = 0, name: String? = nil
   ) throws(SystemError) {
-    var actions = unsafe posix_spawn_file_actions_t()
-    var attributes = posix_spawnattr_t()
-    unsafe posix_spawn_file_actions_init(&actions)
-    unsafe posix_spawnattr_init(&attributes)
-    defer {
-      unsafe posix_spawn_file_actions_destroy(&actions)
-      unsafe posix_spawnattr_destroy(&attributes)
-    }
-    // Sound: dup2 in this order needs every source at or above its target, which the caller's numbers satisfy
-    // because 0, 1 and 2 are always open in our processes.
-    for (target, source) in descriptors.enumerated() {
-      unsafe posix_spawn_file_actions_adddup2(&actions, source, Int32(target))
-    }
-    _ = unsafe sw_addclosefrom(&actions, Int32(descriptors.count))
-    var none = sigset_t()
-    var all = sigset_t()
-    unsafe sigemptyset(&none)
-    unsafe sigfillset(&all)
-    unsafe posix_spawnattr_setsigmask(&attributes, &none)
-    unsafe posix_spawnattr_setsigdefault(&attributes, &all)
-    unsafe posix_spawnattr_setpgroup(&attributes, 0)
-    unsafe posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    for (target, source) in descriptors.enumerated() { precondition(source >= target) }
     var pid: Int32 = 0
-    let code = unsafe withCStrings([path] + arguments) { argv in
-      unsafe withCStrings(environment) { envp in unsafe posix_spawn(&pid, path, &actions, &attributes, argv, envp) }
+    var raw: Int32 = -1
+    // Sound: both arrays of strings end with nil and live until the child has called exec.
+    let code = unsafe withCStrings([name ?? path] + arguments) { argv in
+      unsafe withCStrings(environment) { envp in
+        unsafe sw_spawn(path, argv, envp, descriptors, Int32(descriptors.count), parentDeathSignal, &pid, &raw)
+      }
     }
     guard code == 0 else { throw SystemError(call: "start \(path)", code: code) }
-    let raw = sw_pidfd_open(pid)
-    guard raw >= 0 else {
-      let failure = SystemError.last("pidfd_open")
-      kill(-pid, SIGKILL)
-      throw failure
-    }
     self.pid = pid
     pidfd = Descriptor(owning: raw)
   }

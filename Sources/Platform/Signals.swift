@@ -24,6 +24,14 @@ public struct SignalDescriptor: ~Copyable {
   }
 }
 
+/// The signals that the node uses, by name.
+public enum SignalNumber {
+  public static let hangUp = SIGHUP
+  public static let interrupt = SIGINT
+  public static let kill = SIGKILL
+  public static let terminate = SIGTERM
+}
+
 /// A write into a closed socket is an error value, not a signal.
 public func ignoreBrokenPipe() { _ = signal(SIGPIPE, SIG_IGN) }
 
@@ -57,6 +65,8 @@ public func watchdogMilliseconds() -> Int64? {
 }
 
 public func processIdentifier() -> Int32 { getpid() }
-public func parentProcessIdentifier() -> Int32 { getppid() }
-/// Ends the process at once: no destructors, no buffers.
-public func exitNow(_ status: Int32) -> Never { _exit(status) }
+/// Ends the process at once, what was printed written out: no destructors.
+public func exitNow(_ status: Int32) -> Never {
+  fflush(nil)
+  _exit(status)
+}

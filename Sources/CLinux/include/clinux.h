@@ -56,4 +56,30 @@ int sw_look_up(const char *name, char *out, int most, int width);
 /* The value of an int option, or -1. */
 int sw_get_int_option(int descriptor, int level, int option);
 int sw_set_inheritable(int descriptor, int inheritable);
+
+/* Starts a program in a process group of its own: vfork, then exec, nothing in between but what is listed.
+   descriptors[i] becomes i; all others are closed. Signals are unblocked and at their defaults. With death_signal the
+   child gets it when the calling thread ends. 0, or the errno of the first thing that failed. */
+int sw_spawn(const char *path, char *const argv[], char *const envp[], const int *descriptors, int count,
+             int death_signal, int *process, int *pidfd);
+char **sw_environment(void);
+
+/* Gives up root for `user` in the calling thread; keep_bind keeps CAP_NET_BIND_SERVICE alone. 0 or -1 with errno. */
+int sw_become_user(const char *name, uint32_t user, uint32_t group, int keep_bind);
+/* 0 found, 1 no such user, -1 with errno. */
+int sw_find_user(const char *name, uint32_t *user, uint32_t *group);
+int sw_no_new_privileges(void);
+int sw_forbid_core_dumps(void);
+/* The soft limit afterwards, or -1. */
+int64_t sw_raise_file_limit(void);
+int sw_allow_realtime(int priority);
+/* SCHED_FIFO, or with priority 0 nice -10; children start with the normal policy. */
+int sw_prefer_this_thread(int priority);
+/* O_NOFOLLOW; 0 or -1 with errno. */
+int sw_make_folder(const char *path, uint32_t user, uint32_t group, uint32_t mode);
+
+/* An AF_PACKET socket that takes frames of `protocol` (host order) on one interface, through a BPF program of
+   `count` instructions of 8 bytes each. -1 with errno. */
+int sw_packet_socket(int interface, int protocol, const void *program, int count);
+int sw_netlink_socket(uint32_t groups);
 #endif

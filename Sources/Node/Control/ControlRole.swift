@@ -17,6 +17,7 @@ final class ControlRole {
     let peers: PeerRole
     let recorder: RecorderRole
     let ingest: Ingest
+    let web: WebRole
   }
   private struct Wish {
     var reply: @Sendable (OperatorReply) -> Void
@@ -179,7 +180,10 @@ final class ControlRole {
       executors.ingest.activate(
         epoch: term.epoch, token: term.token, timeline: core.status.term?.timeline ?? 0, operation: id.number)
     case .drain: executors.ingest.drain(reason: "switchover", deadline: deadline, operation: id.number)
-    case .abort: executors.ingest.stop(reason: "\(core.status.state.name)", operation: id.number)
+    case .abort:
+      executors.ingest.stop(reason: core.status.state.name, operation: id.number)
+      // Clients of the service IP connect again, to whoever holds it then.
+      executors.web.closeConnections()
     }
   }
 

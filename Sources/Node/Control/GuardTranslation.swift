@@ -48,12 +48,15 @@ struct GuardTranslation {
   static func state(_ state: NodeState) -> WorkerState {
     switch state {
     case .starting: .starting
-    case .standby, .faulty, .excused: .standby
+    case .standby: .standby
     case .promoting: .promoting
     case .active: .active
-    case .draining, .steppingDown: .demoting
+    case .draining: .draining
+    case .steppingDown: .steppingDown
     case .degraded: .degraded
-    case .stopped: .stopping
+    case .faulty: .faulty
+    case .excused: .excused
+    case .stopped: .stopped
     }
   }
 }

@@ -68,7 +68,7 @@ final class StatusBoard: Sendable {
     var told = NodeStatus(
       cluster: sessions.cluster, node: sessions.node, incarnation: sessions.incarnation, version: standwatchVersion,
       pid: processIdentifier())
-    told.guardPid = parentProcessIdentifier()
+    told.guardPid = parentProcess()
     told.state = status.state.name
     told.reason = transition?.reason.description ?? ""
     told.stateMilliseconds = Int64(now.milliseconds(since: transitionAt))

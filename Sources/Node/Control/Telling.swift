@@ -44,8 +44,8 @@ enum WorkerExit {
   /// The address could not be removed: the guard and the kernel finish the work.
   static let addressNotRemoved: Int32 = 70
   static let guardGone: Int32 = 71
-  /// Refused to start (`EX_CONFIG`): a restart would refuse again.
-  static let refused: Int32 = 78
+  /// A restart would be refused again; the guard ends, too.
+  static let refused = workerRefuses
   static func status(_ reason: ExitReason) -> Int32 {
     switch reason {
     case .stopRequested: stopped

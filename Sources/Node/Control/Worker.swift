@@ -89,13 +89,15 @@ final class Worker {
     }
     let pulses = Pulses()
     let ingest = try Ingest(configuration: configuration, sessions: sessions) { mailbox.post(.ingest($0)) }
+    let board = StatusBoard(
+      status: core.status, configuration: configuration, sessions: sessions, ingest: ingest, pulses: pulses)
+    self.board = board
     executors = ControlRole.Executors(
       lease: try LeaseRole(sessions: sessions, me: core.me, pulses: pulses, report: post),
       watch: try WatchRole(sessions: sessions, pulses: pulses, report: post),
       peers: try PeerRole(configuration: configuration, cluster: cluster, me: node, pulses: pulses, report: post),
-      recorder: try RecorderRole(sessions: sessions), ingest: ingest)
-    board = StatusBoard(
-      status: core.status, configuration: configuration, sessions: sessions, ingest: ingest, pulses: pulses)
+      recorder: try RecorderRole(sessions: sessions), ingest: ingest,
+      web: try WebRole(addresses: configuration.listen.http, status: { board.status() }))
     control = Guarded(
       try ControlRole(
         core: core, mailbox: mailbox, executors: executors, guardClient: guardClient,
@@ -107,14 +109,13 @@ final class Worker {
   func run(signals: borrowing SignalDescriptor) -> Int32 {
     do {
       let board = board
-      let web = try WebRole(addresses: configuration.listen.http, status: { board.status() })
       let operators = try OperatorServer(
         path: configuration.controlSocketPath, status: { board.status() }, handle: operatorHandler())
       try startThreads()
       log(.notice, "worker started", ["incarnation": "\(sessions.incarnation)", "version": standwatchVersion])
       let status = waitForEnd(signals)
       operators.stop()
-      web.stop()
+      executors.web.stop()
       endThreads()
       return status
     } catch {

@@ -25,7 +25,7 @@ public enum GuardRequest: Equatable, Sendable {
 
 /// The worker's role in words.
 public enum WorkerState: UInt8, Equatable, Sendable, CaseIterable {
-  case starting = 1, standby, promoting, active, degraded, demoting, paused, stopping
+  case starting = 1, standby, promoting, active, draining, steppingDown, degraded, faulty, excused, stopped
 }
 
 /// What the guard answers, and what it says by itself (the cases without `operation`).
