@@ -36,13 +36,3 @@ public func ignoreInterrupts() {
   _ = signal(SIGINT, SIG_IGN)
   _ = signal(SIGHUP, SIG_IGN)
 }
-
-/// Numbers of signals by name, for those that mean the same on every Linux.
-public enum SignalNumber {
-  public static let hangUp = SIGHUP
-  public static let interrupt = SIGINT
-  public static let kill = SIGKILL
-  public static let terminate = SIGTERM
-  public static let proceed = SIGCONT
-  public static let stop = SIGSTOP
-}
