@@ -110,8 +110,8 @@ class Network:
         table = f"cut_{name}{'1' if second else ''}"
         port = f"{name}{'1' if second else '0'}"
         to, of = (f"ip daddr {address} ", f"ip saddr {address} ") if address else ("", "")
-        rules = (f"table bridge {table} {{ chain f {{ type filter hook forward priority 0; "
-                 f'iifname "{port}" {to}drop; oifname "{port}" {of}drop; }} }}')
+        rules = (f"table bridge {table} {{\n chain f {{\n type filter hook forward priority 0\n"
+                 f'iifname "{port}" {to}drop\noifname "{port}" {of}drop\n}}\n}}\n')
         run("ip", "netns", "exec", self.lan, "nft", rules)
 
     def mend(self, name, second=False):

@@ -84,7 +84,7 @@ class World:
 
     def migrate(self):
         """The schema, as an operator brings it into being."""
-        run(self.program("hactl"), "migrate", "--connection", self.database.superuser(), "--folder",
+        run(self.program("hactl"), "migrate", "--connection", self.database.superuser(), "--sql",
             os.path.join(self.root, "sql"))
         self.database.sql("GRANT standwatch_node TO standwatch_login")
         if self.audit:
