@@ -34,7 +34,10 @@ final class Guard {
   func look() {
     guard !ended, host.guardRuns, let worker = host.worker, let since = worker.silentSince else { return }
     guard world.now - since >= 600 * millisecond else { return }
-    host.removeAddress("worker silent")
+    if host.addressPresent {
+      host.removeAddress("worker silent")
+      worker.perform { $0.deliver(.addressLost) }
+    }
     generation += 1
     working = false
     queue = []

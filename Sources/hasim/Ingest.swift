@@ -88,7 +88,7 @@ final class StreamLane {
   private let world: World
   private let term: Term
   private let stream: Int
-  private unowned let ingest: Ingest
+  private weak var ingest: Ingest?
   private var ended = false
   private var connection: ClientConnection?
   private var waitingHello: (ClientConnection, Int)?
@@ -163,7 +163,7 @@ final class StreamLane {
     guard !ended else { return }
     attempt += 1
     let attempt = attempt
-    ingest.worker?.after(1_500 * millisecond) { [self] _ in if self.attempt == attempt, work != nil { failed() } }
+    ingest?.worker?.after(1_500 * millisecond) { [self] _ in if self.attempt == attempt, work != nil { failed() } }
     guard let link, link.open else { return connect(attempt) }
     guard let work else { return }
     switch work {
@@ -178,12 +178,12 @@ final class StreamLane {
     attempt += 1
     dropLink(sayGoodbye: true)
     guard !ended, work != nil else { return }
-    ingest.worker?.after(world.random.milliseconds(5...50)) { [self] _ in tryNow() }
+    ingest?.worker?.after(world.random.milliseconds(5...50)) { [self] _ in tryNow() }
   }
 
   private func connect(_ attempt: Int) {
     host.cluster.connect(host, me, .lane) { [weak self] link in
-      guard let self, let worker = ingest.worker else { return }
+      guard let self, let worker = ingest?.worker else { return }
       worker.perform { [self] _ in
         guard let link else { return self.attempt == attempt ? failed() : () }
         guard self.attempt == attempt, !ended else { return host.cluster.hangUp(link, host: host) }
@@ -202,7 +202,7 @@ final class StreamLane {
   private func serverClosed(_ link: Link) {
     host.cluster.network.message(.answer, host: host.index) { [weak self] in
       guard let self else { return }
-      ingest.worker?.perform { [self] _ in if self.link === link { failed() } }
+      ingest?.worker?.perform { [self] _ in if self.link === link { failed() } }
     }
   }
 
@@ -218,7 +218,7 @@ final class StreamLane {
   private func answer(_ attempt: Int, _ back: @escaping () -> Void) {
     host.cluster.network.message(.answer, host: host.index) { [weak self] in
       guard let self else { return }
-      ingest.worker?.perform { [self] _ in if self.attempt == attempt, !ended { back() } }
+      ingest?.worker?.perform { [self] _ in if self.attempt == attempt, !ended { back() } }
     }
   }
 
@@ -234,7 +234,7 @@ final class StreamLane {
   /// The rows take a while; until they are there the transaction stays open.
   private func copy(_ transaction: Transaction, _ link: Link, _ attempt: Int) {
     if world.has(.ackBeforeCommit), case .batch(_, let last)? = work { connection?.acknowledge(last) }
-    ingest.worker?.after(world.random.milliseconds(1...60)) { [self] _ in
+    ingest?.worker?.after(world.random.milliseconds(1...60)) { [self] _ in
       guard self.attempt == attempt, !ended else { return }
       host.cluster.network.message(.request, host: host.index) { [self] in
         if link.session.alive { host.cluster.database.store.commit(transaction) }
@@ -256,7 +256,7 @@ final class StreamLane {
         next()
       case .barrier, .gap: waitingHello == nil ? resume() : next()
       }
-    case .fenced: ingest.worker?.deliver(.laneFenced(term))
+    case .fenced: ingest?.worker?.deliver(.laneFenced(term))
     case .duplicate, .gap:
       // Another attempt or another node was first, or the client is ahead: begin with a read.
       work = nil
@@ -270,7 +270,7 @@ final class StreamLane {
   private func next() {
     guard work == nil else { return }
     if waitingHello != nil { takeHello() }
-    ingest.noteDrained()
+    ingest?.noteDrained()
   }
 
   /// Reads what is committed. It is told to the client only behind a write of this term.
@@ -281,7 +281,7 @@ final class StreamLane {
     let attempt = attempt
     guard let link, link.open else { return start(.barrier(then: nil)) }
     var committed = 0
-    ingest.worker?.after(1_500 * millisecond) { [self] _ in
+    ingest?.worker?.after(1_500 * millisecond) { [self] _ in
       if self.attempt == attempt { connection.reset(reachable: true) }
     }
     call(link, attempt, { [self] _ in committed = database.store.committed(stream) }) { [self] in

@@ -40,6 +40,8 @@ final class Network {
     peerCut[a][b] = cut
   }
 
+  func lanCut(_ a: Int, _ b: Int) -> Bool { peerCut[a][b] || peerCut[b][a] }
+
   /// Whether an answer to an ARP question of `a` comes back from `b` (one try).
   func answers(_ a: Int, _ b: Int) -> Bool { !peerCut[a][b] && !peerCut[b][a] && !world.random.chance(loss) }
 
