@@ -37,7 +37,7 @@ final class Checks {
 
   /// A worker that has had the time to act on what it can know.
   private func isAwake(_ worker: Worker) -> Bool {
-    !worker.frozen && worker.host.runs && world.now - worker.thawedAt > 30 * millisecond
+    !worker.frozen && !worker.controlStalled && worker.host.runs && world.now - worker.thawedAt > 30 * millisecond
   }
 
   private func look(at host: Host) {

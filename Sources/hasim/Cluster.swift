@@ -35,6 +35,10 @@ final class Cluster {
       return Host(world: world, index: index, name: name, cluster: self)
     }
     clients = (0..<world.random.int(1...3)).map { Client(world: world, stream: $0, cluster: self) }
+    database.believesToLead = { [unowned self] node in
+      guard let worker = hosts.first(where: { $0.name == node.node })?.worker, worker.me == node else { return false }
+      return !worker.frozen && !worker.controlStalled && worker.core.status.state.leads
+    }
     network.breakConnections = { [unowned self] host, serverSide in breakConnections(of: host, serverSide: serverSide) }
     let store = database.store
     store.commitStall = { [unowned self] in world.random.chance(0.2) ? database.commitStall : 0 }
@@ -69,6 +73,7 @@ final class Cluster {
   /// The client's end closes; the server learns of it as soon as the network lets it.
   func hangUp(_ link: Link, host: Host) {
     link.open = false
+    if link.held { return }
     network.message(.request, host: host.index) { [self] in database.hangUp(link.session) }
   }
 

@@ -14,6 +14,8 @@ final class Session {
   /// Ends the statement in progress, whatever it is.
   fileprivate var transaction: Transaction?
   fileprivate var idleGeneration = 0
+  /// Backends up to this one were to be ended before the bump.
+  fileprivate var endedUpTo: Int32 = 0
   /// The other end learns of it unless the network hides it.
   var ended: (String) -> Void = { _ in }
 
@@ -30,6 +32,7 @@ final class Database {
     var node: NodeIncarnation
     var counter: Int64
     var state: NodeState
+    var writtenAt: Moment = 0
   }
   private struct Waiter {
     var session: Session
@@ -46,13 +49,16 @@ final class Database {
   private var waiters: [Waiter] = []
   private var tickets = 0
   private(set) var beats: [BeatEntry] = []
-  var paused = false
-  var noPromote: [ShortName] = []
+  var paused = false { didSet { forbiddenSince = world.now } }
+  var noPromote: [ShortName] = [] { didSet { forbiddenSince = world.now } }
+  private var forbiddenSince: Moment = 0
   /// A commit that begins now takes so long (a stalled disk).
   var commitStall: Moment = 0
   /// When the instance or its way out was last disturbed.
   private(set) var disturbedAt: Moment = 0
   let leaseLifetime: Moment
+  /// For the check of a fence: whether that worker is awake and leads by its own lights.
+  var believesToLead: (NodeIncarnation) -> Bool = { _ in false }
 
   init(world: World, leaseLifetime: Moment) {
     self.world = world
@@ -113,7 +119,6 @@ final class Database {
   private func idle(_ session: Session) {
     session.idleGeneration += 1
     let generation = session.idleGeneration
-    guard !world.has(.unlimitedIdleLease) else { return }
     world.after(leaseLifetime) { [self] in
       if session.alive, session.idleGeneration == generation { terminate(session, "idle_session_timeout") }
     }
@@ -164,6 +169,7 @@ final class Database {
     if let index = beats.firstIndex(where: { $0.node == session.owner }) {
       beats[index].counter = counter
       beats[index].state = state
+      beats[index].writtenAt = world.now
     }
     return BeatReading(cluster: reading(for: session.owner.node), lockHeld: lockHolder === session)
   }
@@ -181,15 +187,17 @@ final class Database {
       rows: beats.map { BeatRow(node: $0.node, counter: $0.counter, state: $0.state) })
   }
 
-  /// Ends sessions of older incarnations, and every writing session of others; how many are left.
+  /// Ends sessions of older incarnations and every writing session, the own ones of an earlier term, too; how many are
+  /// left.
   func endOldSessions(by session: Session) -> Int {
     busy(session)
     defer { if session.alive { idle(session) } }
+    session.endedUpTo = lastPID
     if world.has(.oldSessionsKept) { return 0 }
     let old = sessions.filter { other in
       if other === session { return false }
       let current = beats.first { $0.node.node == other.owner.node }?.node.incarnation ?? 0
-      return other.owner.incarnation < current || (other.role == .lane && other.owner.node != session.owner.node)
+      return other.owner.incarnation < current || other.role == .lane
     }
     return old.count { !terminate($0, "ended by \(session.owner.node)") }
   }
@@ -200,6 +208,7 @@ final class Database {
     let token = Int64(truncatingIfNeeded: world.random.next())
     let transaction = Transaction(pid: session.pid, kind: .bump(by: session.owner, token: token))
     session.transaction = transaction
+    let began = world.now
     let holdsLock = { [unowned self] in lockHolder === session }
     transaction.refusal = { [unowned self] in
       if world.has(.unconditionalBump) { return nil }
@@ -213,6 +222,7 @@ final class Database {
     transaction.applied = { [unowned self] in
       let by = session.owner.node
       if !holdsLock() { world.fail("\(by) bumped the epoch without holding the lock") }
+      guard forbiddenSince < began else { return }
       if paused { world.fail("\(by) was promoted while the cluster is paused") }
       if noPromote.contains(by) { world.fail("\(by) was promoted though no-promote is set for it") }
     }
@@ -222,12 +232,19 @@ final class Database {
       switch result {
       case .committed: answer(.bumped(TimelineTerm(timeline: store.timeline, term: store.term)))
       case .refused(let refusal): answer(.bumpRefused(refusal))
-      case .lockTimedOut: answer(.failed("lock_timeout", sessionLost: false))
+      case .lockTimedOut:
+        if store.isHeldOpen(byBackendsUpTo: session.endedUpTo) {
+          world.fail("the bump of \(session.owner.node) waited in vain for a session that could have been ended")
+        }
+        answer(.failed("lock_timeout", sessionLost: false))
       case .fenced, .duplicate, .gap: answer(.failed("unexpected", sessionLost: false))
       }
     }
     store.begin(transaction, lockTimeout: timeout)
   }
+
+  /// Only between two statements: no session loses its lock in the midst of one.
+  func loseLock(_ session: Session) { if session.transaction == nil { unlock(session) } }
 
   func markCleanRelease(_ session: Session, term: Term, successor: ShortName?) {
     idle(session)
@@ -243,6 +260,12 @@ final class Database {
     let ended = sessions.filter { $0.owner.node == node.node && (same ? $0.owner == node : true) }
     if !same, ended.contains(where: { $0 === lockHolder }) {
       world.fail("\(by) fenced \(node.node), which had shown life since it was judged")
+    }
+    if same, let row, world.now - row.writtenAt < 600 * millisecond, ended.contains(where: { $0 === lockHolder }),
+      believesToLead(node)
+    {
+      world.fail(
+        "\(by) fenced \(node.node), which had written its beat \((world.now - row.writtenAt) / millisecond) ms before")
     }
     for session in ended { terminate(session, "fenced by \(by)") }
     return true

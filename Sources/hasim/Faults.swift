@@ -5,7 +5,7 @@ import Election
 enum FaultKind: CaseIterable {
   case killWorker, stopWorker, stopAll, killAll, pauseMachine, crashHost, cutPeers, cutDatabase, cutBoth, noise
   case endLeaseSession, loseLock, restartDatabase, failOver, stallCommits, helper, pause, noPromote, switchover
-  case removeAddress, localFault, atStep, setClock, slowDatabase, stallThreads
+  case removeAddress, localFault, atStep, setClock, slowDatabase, stallThreads, holdLane
 }
 
 final class Faults {
@@ -77,6 +77,7 @@ final class Faults {
     case .pause, .noPromote, .switchover: operate(host, kind)
     case .atStep: arm()
     case .slowDatabase: slowDatabase()
+    case .holdLane: host.worker?.ingest.holdLane()
     }
   }
 
@@ -108,14 +109,19 @@ final class Faults {
     case .setClock: host.wallOffset += (world.random.chance(0.5) ? -1 : 1) * world.random.milliseconds(100...10_000)
     case .stallThreads:
       host.disturbed()
-      host.worker?.perform { $0.deliver(.criticalThreads(ticking: false)) }
+      if world.random.chance(0.5) {
+        host.worker?.perform { $0.deliver(.criticalThreads(ticking: false)) }
+      } else {
+        host.worker?.stallControl(true)
+      }
       later(500...4_000) {
         host.disturbed()
+        host.worker?.stallControl(false)
         host.worker?.perform { $0.deliver(.criticalThreads(ticking: true)) }
       }
     case .killWorker, .stopWorker, .stopAll, .killAll, .pauseMachine, .crashHost, .cutPeers, .cutDatabase, .cutBoth,
       .noise, .endLeaseSession, .loseLock, .restartDatabase, .failOver, .stallCommits, .pause, .noPromote, .switchover,
-      .atStep, .slowDatabase:
+      .atStep, .slowDatabase, .holdLane:
       break
     }
   }
@@ -147,7 +153,9 @@ final class Faults {
     self.armed = nil
     world.trace("faults", "at step \(effect)")
     let delay = world.random.chance(0.5) ? 0 : world.random.microseconds(0...3_000)
-    let kind = world.random.pick([FaultKind.stopWorker, .stopAll, .pauseMachine, .crashHost, .killWorker, .cutDatabase])
+    let kind = world.random.pick([
+      FaultKind.stopWorker, .stopAll, .pauseMachine, .crashHost, .killWorker, .cutDatabase, .loseLock, .pause,
+    ])
     world.after(delay) { [unowned self] in
       switch kind {
       case .stopWorker, .stopAll:
@@ -158,6 +166,8 @@ final class Faults {
         host.powerDown()
         later(500...8_000) { host.powerUp() }
       case .killWorker: host.killWorker("killed at a step")
+      case .loseLock: harmLease(.loseLock)
+      case .pause: operate(host, .pause)
       default: cutDatabase(host)
       }
     }
@@ -217,7 +227,7 @@ final class Faults {
     let chosen = cluster.database.lockHolder ?? world.random.pick(leases)
     if kind == .loseLock {
       world.trace("database", "the lock is lost by pid \(chosen.pid)")
-      cluster.database.unlock(chosen)
+      cluster.database.loseLock(chosen)
     } else {
       cluster.database.terminate(chosen, "ended by an administrator")
     }
@@ -302,6 +312,7 @@ final class Faults {
       a.unpause()
       a.resume()
       a.powerUp()
+      a.worker?.stallControl(false)
       a.worker?.perform { $0.deliver(.criticalThreads(ticking: true)) }
       a.disturbed()
     }

@@ -61,6 +61,9 @@ final class Ingest {
 
   func die(sayGoodbye: Bool) { end(sayGoodbye: sayGoodbye) }
 
+  /// A firewall forgets one connection: nothing passes any more, and the server learns of it by its keepalives.
+  func holdLane() { for stream in lanes.keys.sorted() { lanes[stream]?.hold() } }
+
   func breakConnections() { for stream in lanes.keys.sorted() { lanes[stream]?.breakConnection() } }
 
   /// A client says hello; `nil` when nobody listens.
@@ -128,6 +131,13 @@ final class StreamLane {
   }
 
   func breakConnection() { if link != nil { failed() } }
+
+  func hold() {
+    guard let link, !link.held, inFlight else { return }
+    world.trace(host.name.text, "lane \(stream) held, pid \(link.session.pid)")
+    link.held = true
+    world.after(world.random.milliseconds(2_000...4_000)) { [self] in database.hangUp(link.session) }
+  }
 
   // MARK: From the client
 
@@ -209,13 +219,14 @@ final class StreamLane {
   /// There and back; dropped when it belongs to an earlier attempt.
   private func call(_ link: Link, _ attempt: Int, _ there: @escaping (Session) -> Void, _ back: @escaping () -> Void) {
     host.cluster.network.message(.request, host: host.index) { [self] in
-      guard link.session.alive else { return }
+      guard link.session.alive, !link.held else { return }
       there(link.session)
-      answer(attempt, back)
+      answer(link, attempt, back)
     }
   }
 
-  private func answer(_ attempt: Int, _ back: @escaping () -> Void) {
+  private func answer(_ link: Link, _ attempt: Int, _ back: @escaping () -> Void) {
+    if link.held { return }
     host.cluster.network.message(.answer, host: host.index) { [weak self] in
       guard let self else { return }
       ingest?.worker?.perform { [self] _ in if self.attempt == attempt, !ended { back() } }
@@ -226,8 +237,8 @@ final class StreamLane {
 
   private func write(_ kind: Transaction.Kind, _ link: Link, _ attempt: Int) {
     let transaction = Transaction(pid: link.session.pid, kind: kind, term: term)
-    transaction.claimed = { [self] in answer(attempt) { [self] in copy(transaction, link, attempt) } }
-    transaction.finished = { [self] outcome in answer(attempt) { [self] in settled(outcome, attempt) } }
+    transaction.claimed = { [self] in answer(link, attempt) { [self] in copy(transaction, link, attempt) } }
+    transaction.finished = { [self] outcome in answer(link, attempt) { [self] in settled(outcome, attempt) } }
     call(link, attempt, { [self] in database.write($0, transaction) }, {})
   }
 
@@ -237,7 +248,7 @@ final class StreamLane {
     ingest?.worker?.after(world.random.milliseconds(1...60)) { [self] _ in
       guard self.attempt == attempt, !ended else { return }
       host.cluster.network.message(.request, host: host.index) { [self] in
-        if link.session.alive { host.cluster.database.store.commit(transaction) }
+        if link.session.alive, !link.held { host.cluster.database.store.commit(transaction) }
       }
     }
   }

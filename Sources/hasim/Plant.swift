@@ -20,7 +20,7 @@ enum Plant: String, CaseIterable {
   case neverYields = "never-yields"
   case claimNotChecked = "claim-not-checked"
   case addressWithoutLifetime = "address-without-lifetime"
-  case unlimitedIdleLease = "unlimited-idle-lease"
+  case judgeOnSilence = "judge-on-silence"
 
   /// One line for `--help`.
   var sentence: String {
@@ -42,7 +42,7 @@ enum Plant: String, CaseIterable {
     case .neverYields: "an active without database keeps the service IP whatever its peers say"
     case .claimNotChecked: "a batch is stored without a claim"
     case .addressWithoutLifetime: "the kernel does not remove the service IP by itself"
-    case .unlimitedIdleLease: "the lease session has no idle_session_timeout"
+    case .judgeOnSilence: "the judge fences on silence between peers alone"
     }
   }
 
@@ -55,9 +55,9 @@ enum Plant: String, CaseIterable {
     case .lateResultBelieved: .lateResultBelieved
     case .noProbe: .noProbe
     case .neverYields: .neverYields
+    case .judgeOnSilence: .judgeOnSilence
     case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .ackBeforeCommit, .ackFromRead, .wallClockLease,
-      .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime,
-      .unlimitedIdleLease:
+      .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime:
       []
     }
   }

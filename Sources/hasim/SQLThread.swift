@@ -6,6 +6,8 @@ import Election
 final class Link {
   let session: Session
   var open = true
+  /// This one flow is dropped by something in between, both ways.
+  var held = false
   init(session: Session) { self.session = session }
 }
 

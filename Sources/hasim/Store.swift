@@ -87,6 +87,9 @@ final class Store {
 
   // MARK: The table lock
 
+  /// Whether one of these backends holds the lock and could have been ended.
+  func isHeldOpen(byBackendsUpTo pid: Int32) -> Bool { holders.contains { $0.stage == .open && $0.pid <= pid } }
+
   func begin(_ transaction: Transaction, lockTimeout: Moment) {
     let bare = world.has(.noFence) || world.has(.fenceWithoutTableLock)
     if !transaction.exclusive, bare { return opened(transaction) }

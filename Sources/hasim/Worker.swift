@@ -14,6 +14,9 @@ final class Worker {
   private var frozenWork: [(Worker) -> Void] = []
   private(set) var silentSince: Moment?
   private(set) var thawedAt: Moment = 0
+  /// The control thread gets no processor; the other threads run on.
+  private(set) var controlStalled = false
+  private var stalledEvents: [Event] = []
   private var tickGeneration = 0
   private var gate: BeatGate
   /// Boot clock at the sending of the last answered beat that the core was told of.
@@ -82,13 +85,28 @@ final class Worker {
 
   private func run() {
     guard !frozen, !dead else { return }
-    silentSince = nil
+    if !controlStalled { silentSince = nil }
     thawedAt = world.now
     let work = frozenWork
     frozenWork = []
     // The threads race for the processor: what they do keeps its order only roughly.
     for item in work { after(world.random.microseconds(0...300), item) }
     schedule()
+  }
+
+  func stallControl(_ stalled: Bool) {
+    guard controlStalled != stalled else { return }
+    world.trace(host.name.text, stalled ? "control thread stalls" : "control thread runs")
+    controlStalled = stalled
+    if stalled {
+      if silentSince == nil { silentSince = world.now }
+    } else {
+      let events = stalledEvents
+      stalledEvents = []
+      if !frozen { silentSince = nil }
+      thawedAt = world.now
+      perform { worker in for event in events { worker.deliver(event) } }
+    }
   }
 
   func die(sayGoodbye: Bool) {
@@ -102,6 +120,10 @@ final class Worker {
 
   func deliver(_ event: Event) {
     guard !dead else { return }
+    if controlStalled {
+      if stalledEvents.count < 20_000 { stalledEvents.append(event) }
+      return
+    }
     if case .leaseAnswered(let id, .beatAnswered) = event, let sent = lease.sentBoot(of: id) { provenBoot = sent }
     let effects = core.handle(event, at: host.clock)
     for effect in effects {
