@@ -2,7 +2,7 @@
 @testable import Telemetry
 import Testing
 
-private let seeds = [
+let nativeSeeds = [
   #"{"seq":1,"type":"queue","ts":"2026-11-20T09:00:00.123Z","host":"mes-07","app":"a","queue":"in","depth":31,"capacity":9}"#,
   #"{"seq":1,"type":"step","ts":"2026-11-20T09:00:00+09:00","host":"h","app":"a","txn":"T","step":"s","status":"ok","attrs":{"a":[1,{"b":"\u00e9\n"}]}}"#,
   #"{"seq":1,"type":"job","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","job":"j","duration_us":1,"status":"ok","cpu_us":2,"sql_us":3}"#,
@@ -11,7 +11,7 @@ private let seeds = [
   #"{"seq":1,"type":"event","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","kind":"k","attrs":null}"#,
   #"{"hello":{"source":"a","stream":"b","oldest":1}}"#, #"{"ping":1}"#,
 ]
-private let syslogSeeds = [
+let syslogSeeds = [
   #"<165>1 2026-11-20T09:00:00.003Z host app 77 ID47 [ex@32473 iut="3" src="a\"b"][p@1 a="b"] An event é"#,
   "<13>Nov 20 09:00:00 web-1 sshd[411]: Accepted publickey", "<13>2026-11-20T09:00:00+00:00 h a: b",
   "<13>Nov 20 2026 09:00:00.5 sw1 %LINK-3-UPDOWN: Interface down", "57 <13>1 - - - - - - \u{feff}x",
@@ -19,9 +19,9 @@ private let syslogSeeds = [
 private let interesting: [UInt8] =
   Array("\"\\{}[]:,-+.eE0129 \n\r\tZTu<>=".utf8) + [0, 1, 0x7f, 0x80, 0xc2, 0xed, 0xf4, 0xff]
 
-private func mutate(_ text: String, _ random: inout Random) -> [UInt8] {
+func mutate(_ text: String, _ random: inout Random, _ times: ClosedRange<Int> = 1...4) -> [UInt8] {
   var bytes = Array(text.utf8)
-  for _ in 0..<Int.random(in: 1...4, using: &random) {
+  for _ in 0..<Int.random(in: times, using: &random) {
     let at = Int.random(in: 0..<max(bytes.count, 1), using: &random)
     switch Int.random(in: 0..<6, using: &random) {
     case 0 where !bytes.isEmpty: bytes[at] = interesting.randomElement(using: &random) ?? 0
@@ -44,7 +44,7 @@ private func mutate(_ text: String, _ random: inout Random) -> [UInt8] {
       c.feed(Hello(source: "mes-07", stream: "s1", oldest: 1).line)
       _ = c.session.lookedUp(committed: 0)
     }
-    c.feed(mutate(seeds[round % seeds.count], &random) + [10] + mutate(queueLine(2), &random) + [10])
+    c.feed(mutate(nativeSeeds[round % nativeSeeds.count], &random) + [10] + mutate(queueLine(2), &random) + [10])
     let found = try Contents(c.batch)
     taken += c.batch.rowCount - found.rejects.count
     #expect(found.claims.count <= 1)
