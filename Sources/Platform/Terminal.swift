@@ -4,9 +4,6 @@ internal import Glibc
 /// Whether a person looks at this descriptor.
 public func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-/// Ends the process; buffered output is written first.
-public func endProcess(status: Int32) -> Never { exit(status) }
-
 /// Writes text to standard output or standard error, past the buffers of `print`. What can't be written is lost: there
 /// is nobody to tell.
 public func writeText(_ text: String, to descriptor: Int32 = 1) {
@@ -37,12 +34,8 @@ public func ignoreInterrupts() {
   _ = signal(SIGHUP, SIG_IGN)
 }
 
-/// Numbers of signals by name, for those that mean the same on every Linux.
-public enum SignalNumber {
-  public static let hangUp = SIGHUP
-  public static let interrupt = SIGINT
-  public static let kill = SIGKILL
-  public static let terminate = SIGTERM
-  public static let proceed = SIGCONT
+extension SignalNumber {
+  /// Stops a process where it is, without its knowledge.
   public static let stop = SIGSTOP
+  public static let proceed = SIGCONT
 }
