@@ -4,6 +4,9 @@ internal import Glibc
 /// Whether a person looks at this descriptor.
 public func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+/// Ends the process; buffered output is written first.
+public func endProcess(status: Int32) -> Never { exit(status) }
+
 /// Writes text to standard output or standard error, past the buffers of `print`. What can't be written is lost: there
 /// is nobody to tell.
 public func writeText(_ text: String, to descriptor: Int32 = 1) {
@@ -32,10 +35,4 @@ public func processExists(_ process: Int32) -> Bool { kill(process, 0) == 0 || e
 public func ignoreInterrupts() {
   _ = signal(SIGINT, SIG_IGN)
   _ = signal(SIGHUP, SIG_IGN)
-}
-
-extension SignalNumber {
-  /// Stops a process where it is, without its knowledge.
-  public static let stop = SIGSTOP
-  public static let proceed = SIGCONT
 }
