@@ -17,7 +17,7 @@ public struct ClusterReading: Equatable, Sendable {
 
   public init(
     term: Term, timeline: UInt32, paused: Bool = false, noPromote: Bool = false, successor: ShortName? = nil,
-    cleanRelease: Term? = nil
+    cleanRelease: Term? = nil, failbackTo: ShortName? = nil
   ) {
     self.term = term
     self.timeline = timeline
@@ -25,6 +25,7 @@ public struct ClusterReading: Equatable, Sendable {
     self.noPromote = noPromote
     self.successor = successor
     self.cleanRelease = cleanRelease
+    self.failbackTo = failbackTo
   }
 }
 
