@@ -14,6 +14,8 @@ public struct ClusterReading: Equatable, Sendable {
   public var successor: ShortName?
   /// The term whose leader released the address verifiably before it unlocked; `nil` when there is none.
   public var cleanRelease: Term?
+  /// The node that leads whenever it is sound, as operators set it; `nil`: nobody is preferred.
+  public var failbackTo: ShortName?
 
   public init(
     term: Term, timeline: UInt32, paused: Bool = false, noPromote: Bool = false, successor: ShortName? = nil,
