@@ -2,4 +2,4 @@
 import Platform
 
 ignoreBrokenPipe()
-endProcess(status: runTool(Array(CommandLine.arguments.dropFirst())))
+exitNow(runTool(Array(CommandLine.arguments.dropFirst())))

@@ -1,6 +1,0 @@
-let doctorSpec = CommandSpec(name: "doctor", usage: "", summary: "")
-func doctor(_ arguments: Arguments, _ tool: Tool) throws -> Int32 { 0 }
-let drillSpec = CommandSpec(name: "drill", usage: "", summary: "")
-func drill(_ arguments: Arguments, _ tool: Tool) throws -> Int32 { 0 }
-let restorerWord = "x"
-func restoreWhenAlone(_ words: [String]) -> Int32 { 0 }
