@@ -43,7 +43,7 @@ let package = Package(
     library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
 
     program("standwatchd", ["Node", "Platform"]),
-    program("hactl", ["Node", "Election", "Platform", "Postgres"]),
+    program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
 
@@ -55,6 +55,7 @@ let package = Package(
     tests("TelemetryTests", ["Telemetry"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
+    tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("NodeTests", ["guard-peer", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]

@@ -19,8 +19,17 @@ public func configureLog(threshold: LogLevel, identity: String) {
   }
 }
 
+/// As below, for fields that are put together at run time.
+public func log(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
+  write(level, message, fields)
+}
+
 /// Writes one line. Values with spaces, quotes or control bytes are quoted and escaped, so one event is one line.
 public func log(_ level: LogLevel, _ message: String, _ fields: KeyValuePairs<String, String> = [:]) {
+  write(level, message, fields.map { ($0.key, $0.value) })
+}
+
+private func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
   let (threshold, identity, journald) = logState.withLock { ($0.threshold, $0.identity, $0.journald) }
   guard level.rawValue <= threshold.rawValue else { return }
   var line = journald ? "<\(level.rawValue)>" : rfc3339(wallMicroseconds: wallMicroseconds()) + " "
@@ -29,7 +38,7 @@ public func log(_ level: LogLevel, _ message: String, _ fields: KeyValuePairs<St
   line += "\n"
   var bytes = Array(line.utf8)
   // One write: lines of different threads do not mix. A full pipe loses the line, never the daemon.
-  unsafe bytes.withUnsafeBytes { _ = unsafe write(2, $0.baseAddress, $0.count) }
+  unsafe bytes.withUnsafeBytes { _ = unsafe Glibc.write(2, $0.baseAddress, $0.count) }
   bytes = []
 }
 

@@ -30,6 +30,8 @@ public enum SignalNumber {
   public static let interrupt = SIGINT
   public static let kill = SIGKILL
   public static let terminate = SIGTERM
+  public static let proceed = SIGCONT
+  public static let stop = SIGSTOP
 }
 
 /// A write into a closed socket is an error value, not a signal.
@@ -62,4 +64,11 @@ public func notifySupervisor(_ message: String) {
 public func watchdogMilliseconds() -> Int64? {
   guard let raw = unsafe getenv("WATCHDOG_USEC"), let value = unsafe Int64(String(cString: raw)) else { return nil }
   return value / 1000
+}
+
+public func processIdentifier() -> Int32 { getpid() }
+/// Ends the process at once, what was printed written out: no destructors.
+public func exitNow(_ status: Int32) -> Never {
+  fflush(nil)
+  _exit(status)
 }

@@ -7,7 +7,9 @@ import Testing
   #expect(SocketAddress(text: "2001:db8::1", defaultPort: 7)?.description == "[2001:db8::1]:7")
 }
 
-@Test(arguments: ["", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:70000", "host:80", "10.0.0:x", "2001:db8::1:80:", "[::1:80"])
+@Test(arguments: [
+  "", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:70000", "host:80", "10.0.0:x", "2001:db8::1:80:", "[::1:80",
+])
 func `what is not a numeric address with a port is refused`(_ text: String) {
   #expect(SocketAddress(text: text) == nil)
 }

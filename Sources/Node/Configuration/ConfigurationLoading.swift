@@ -191,11 +191,11 @@ extension NodeConfiguration {
         "silenceMilliseconds", "is shorter than three peer beats of \(timing.peerBeatMilliseconds) ms",
         "Use at least \(3 * timing.peerBeatMilliseconds)")
     }
-    guard timing.observationMilliseconds >= 2 * timing.beatMilliseconds else {
+    guard timing.observationMilliseconds >= 3 * timing.beatMilliseconds else {
       throw section.error(
         "observationMilliseconds",
-        "is shorter than two beats of \(timing.beatMilliseconds) ms: a living node could be fenced",
-        "Use at least \(2 * timing.beatMilliseconds), better \(3 * timing.beatMilliseconds)")
+        "is shorter than three beats of \(timing.beatMilliseconds) ms: a living node could be fenced",
+        "Use at least \(3 * timing.beatMilliseconds)")
     }
     return timing
   }

@@ -17,6 +17,10 @@ final class Pulses: Sendable {
   /// `thread` is about to wait, at the longest until `deadline`.
   func waits(_ thread: Thread, until deadline: BootInstant) { expected.withLock { $0[thread] = deadline } }
   func ticked(_ thread: Thread) { waits(thread, until: .now()) }
+  /// How many milliseconds a thread is behind what it said; 0 when it is in time.
+  func lateness(of thread: Thread, at now: BootInstant) -> Double {
+    expected.withLock { known in known[thread].map { max(0, now.milliseconds(since: $0)) } ?? 0 }
+  }
   /// The threads that are more than a second late.
   func stalled(at now: BootInstant) -> [Thread] {
     expected.withLock { known in

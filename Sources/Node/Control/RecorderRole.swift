@@ -17,17 +17,21 @@ final class RecorderRole: Sendable {
   private let entries: Mailbox<Entry>
   private let interrupt: Interrupt
   private let sessions: DatabaseSessions
+  private let finished: Mailbox<Bool>
 
   init(sessions: DatabaseSessions) throws(SystemError) {
     entries = try Mailbox(capacity: 256)
     interrupt = try Interrupt()
+    finished = try Mailbox(capacity: 1)
     self.sessions = sessions
   }
   func record(_ entry: Entry) {
     if entries.post(entry) == .full { log(.warning, "history is behind, entry dropped", ["kind": entry.kind]) }
   }
-  func shutDown() {
+  /// Takes no more, and waits until what there is has been written, at the longest until `deadline`.
+  func finish(until deadline: BootInstant) {
     entries.close()
+    _ = wait(finished.descriptor, for: .read, until: deadline)
     interrupt.raise()
   }
 
@@ -35,6 +39,7 @@ final class RecorderRole: Sendable {
     var session: Connection? = nil
     var waiting: [Entry] = []
     var pause: Int64 = 250
+    defer { finished.post(true) }
     while !entries.isClosed || !waiting.isEmpty {
       _ = wait(entries.descriptor, for: .read, until: .after(milliseconds: waiting.isEmpty ? 60_000 : pause))
       waiting += entries.takeAll()
