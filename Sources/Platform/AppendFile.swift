@@ -35,6 +35,3 @@ public struct AppendFile: ~Copyable {
     buffer.removeAll(keepingCapacity: true)
   }
 }
-
-/// Ends the process with this status, at once.
-public func endProcess(_ status: Int32) -> Never { exit(status) }

@@ -26,7 +26,7 @@ struct Fleet: ~Copyable {
 
   init(_ options: LoadOptions, run: String) throws(SystemError) {
     let seen = try Tally(timelinePath: options.timelinePath)
-    let stopSignals = try SignalDescriptor([interruptSignal, terminateSignal])
+    let stopSignals = try SignalDescriptor([SignalNumber.interrupt, SignalNumber.terminate])
     let epoll = try Poller()
     try epoll.add(stopSignals.descriptor, token: Self.signalToken)
     self.options = options
@@ -157,9 +157,6 @@ struct Fleet: ~Copyable {
       ])
   }
 }
-
-private let interruptSignal: Int32 = 2
-private let terminateSignal: Int32 = 15
 
 /// A random (version 4) UUID, RFC 4122.
 func newUUID() -> String {

@@ -56,4 +56,4 @@ func runCommand() -> Int32 {
   }
 }
 
-endProcess(runCommand())
+exitNow(runCommand())

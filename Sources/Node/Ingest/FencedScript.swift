@@ -53,7 +53,7 @@ enum FencedScript {
   /// Registers the streams of one transaction; parameters are arrays of ids, sources and names.
   static let register = """
     SELECT r.id, ingest.register(r.id, r.source, r.stream) \
-    FROM pg_catalog.unnest($1::bigint[], $2::text[], $3::text[]) AS r(id, source, stream) ORDER BY r.id
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS r(id, source, stream) ORDER BY r.id
     """
   /// Parameters are stream, last missing seq, node and epoch.
   static let recordGap = "SELECT ingest.take_gap($1::bigint, $2::bigint, $3::text, $4::bigint)"

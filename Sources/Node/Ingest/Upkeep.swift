@@ -141,7 +141,7 @@ struct Upkeep: ~Copyable {
       """
       INSERT INTO ingest.shed (node, listener, source, messages, bytes, reason)
       SELECT $1, s.listener, s.source, s.messages, s.bytes, s.reason
-      FROM pg_catalog.unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
+      FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
         AS s(listener, source, messages, bytes, reason)
       """,
       [
