@@ -46,7 +46,7 @@ func `what is no connection string is refused with a reason`(_ text: String) {
   do {
     _ = try Connection.open(endpoints, deadline: .after(milliseconds: 5_000)).backend
     Issue.record("a session without a server")
-  } catch let error as PostgresError {
+  } catch {
     #expect(error.reason == .connect)
     #expect(error.message.contains("127.0.0.1:\(port)"))
   }
