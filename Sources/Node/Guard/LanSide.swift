@@ -20,8 +20,8 @@ struct LanSide: ~Copyable {
     var hardware: HardwareAddress
   }
   private static let questions = 3
-  private static let questionMilliseconds: Int64 = 33
-  private static let probeMilliseconds: Int64 = 100
+  private static let questionMilliseconds: Int64 = 25
+  private static let probeMilliseconds: Int64 = 75
 
   private let configured: [ServiceAddresses.Configured]
   private let sockets: LanSockets

@@ -44,7 +44,7 @@ enum FencedScript {
   /// Reads what is stored of `streams` in a transaction that writes: its COMMIT has flushed, and replicated, all that
   /// it saw, so the answer may be acknowledged. (A transaction that only reads commits without either.)
   static func settle(_ activation: Activation, _ streams: [Int64]) -> String {
-    begin(activation) + " SELECT s.stream, ingest.committed(s.stream) FROM pg_catalog.unnest(\(list(streams)))"
+    begin(activation) + " SELECT s.stream, ingest.committed(s.stream) FROM unnest(\(list(streams)))"
       + " AS s(stream); \(mark); COMMIT"
   }
   /// A write without a row: it makes the COMMIT behind it a real one.

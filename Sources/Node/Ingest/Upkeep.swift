@@ -84,7 +84,7 @@ struct Upkeep: ~Copyable {
       if error.state == nil { session = nil } else { leaveTransaction() }
       if error.reason == .interrupted { interrupt.clear() }
       // 55P03: something else holds a lock; tried again soon, as everything here can be.
-      if "\(error)" != reportedFailure, error.state != "55P03" {
+      if "\(error)" != reportedFailure, error.state != "55P03", error.reason != .interrupted {
         reportedFailure = "\(error)"
         log(.warning, "upkeep failed", ["reason": "\(error)"])
       }
