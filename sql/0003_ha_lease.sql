@@ -1,7 +1,8 @@
 -- Functions of the lease session and of observers: identity, the lock, beats, the bump and the check.
 --
 -- They run with the rights of the caller (SECURITY INVOKER): PostgreSQL lets a session see and end only sessions
--- of its own role, and all nodes share one. SQLSTATEs of our own: SW001 not the current (epoch, token),
+-- of its own role, and all nodes share one. Those that read system views switch JIT off: estimates of such views are
+-- far off, and a needless compilation takes half a second. SQLSTATEs of our own: SW001 not the current (epoch, token),
 -- SW002 another timeline, SW003 wrong isolation level, SW004 another cluster or database than the pinned one.
 
 SET LOCAL ROLE standwatch_owner;
@@ -21,8 +22,9 @@ COMMENT ON FUNCTION ha.parse_identity IS
 
 CREATE FUNCTION ha.sessions()
   RETURNS TABLE (pid integer, started_us bigint, cluster text, node text, incarnation bigint, role text)
-  LANGUAGE sql STABLE
+  LANGUAGE sql STABLE ROWS 10
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   SELECT a.pid, (extract(epoch FROM a.backend_start) * 1000000)::bigint, i.cluster, i.node, i.incarnation, i.role
   FROM pg_catalog.pg_stat_activity AS a
@@ -40,8 +42,9 @@ COMMENT ON FUNCTION ha.lock_key IS 'Key of the leader''s advisory lock of a clus
 
 CREATE FUNCTION ha.lock_holder()
   RETURNS TABLE (pid integer, started_us bigint, node text, incarnation bigint, role text)
-  LANGUAGE sql STABLE
+  LANGUAGE sql STABLE ROWS 1
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   SELECT l.pid, s.started_us, s.node, s.incarnation, s.role
   FROM ha.cluster AS c
@@ -59,6 +62,7 @@ COMMENT ON FUNCTION ha.lock_holder IS
 CREATE FUNCTION ha.holds_lock() RETURNS boolean
   LANGUAGE sql VOLATILE
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   SELECT EXISTS (
     SELECT

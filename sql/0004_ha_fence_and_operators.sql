@@ -10,6 +10,7 @@ CREATE FUNCTION ha.fence_node(p_epoch bigint, p_token bigint, p_node text, p_inc
   RETURNS TABLE (fenced boolean, reason text, ended integer)
   LANGUAGE plpgsql VOLATILE STRICT
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   SET lock_timeout = '500ms'
   AS $$
 DECLARE
@@ -44,6 +45,7 @@ COMMENT ON FUNCTION ha.fence_node IS
 CREATE FUNCTION ha.end_old_sessions(p_node text, p_incarnation bigint) RETURNS integer
   LANGUAGE sql VOLATILE STRICT
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   SELECT count(pg_catalog.pg_terminate_backend(s.pid))::integer
   FROM ha.sessions() AS s
@@ -77,6 +79,7 @@ COMMENT ON FUNCTION ha.own_session IS 'What a lane remembers of its session, to 
 CREATE FUNCTION ha.end_backend(p_pid integer, p_started_us bigint) RETURNS boolean
   LANGUAGE plpgsql VOLATILE STRICT
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
 BEGIN
   PERFORM pg_catalog.pg_terminate_backend(s.pid)
@@ -96,6 +99,7 @@ CREATE FUNCTION ha.watch()
     node text, incarnation bigint, counter bigint, state text, beat_age_ms bigint, no_promote boolean)
   LANGUAGE sql VOLATILE
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   SELECT l.epoch, l.token, l.node, l.incarnation,
     CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN ha.timeline() END,
@@ -120,6 +124,7 @@ CREATE FUNCTION ha.note_event(
   RETURNS bigint
   LANGUAGE sql VOLATILE
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
   INSERT INTO ha.event (kind, node, incarnation, epoch, reason, phases)
   VALUES (p_kind, p_node, p_incarnation, p_epoch, coalesce(p_reason, ''), coalesce(p_phases, '{}'))

@@ -99,6 +99,7 @@ COMMENT ON FUNCTION ingest.register IS
 CREATE FUNCTION ingest.take(p_streams bigint[], p_firsts bigint[], p_lasts bigint[]) RETURNS integer
   LANGUAGE plpgsql VOLATILE STRICT
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
 DECLARE
   v_taken integer;
@@ -107,7 +108,8 @@ BEGIN
   INSERT INTO ingest.claim (stream, prev, last)
     SELECT b.stream, b.first - 1, b.last
     FROM unnest(p_streams, p_firsts, p_lasts) AS b(stream, first, last)
-    WHERE ingest.committed(b.stream) = b.first - 1
+    WHERE b.first - 1 = (
+      SELECT c.last FROM ingest.claim AS c WHERE c.stream = b.stream ORDER BY c.prev DESC LIMIT 1)
     ORDER BY b.stream
     ON CONFLICT DO NOTHING;
   GET DIAGNOSTICS v_taken = ROW_COUNT;
@@ -154,6 +156,7 @@ CREATE FUNCTION ingest.prune_claims(p_keep interval, p_limit integer) RETURNS bi
   LANGUAGE plpgsql VOLATILE STRICT
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '200ms'
+  SET jit = off
   AS $$
 DECLARE
   v_pruned bigint;

@@ -147,6 +147,7 @@ COMMENT ON TABLE telemetry.upkeep IS 'Always empty: its lock keeps upkeep single
 CREATE FUNCTION telemetry.store_names() RETURNS TABLE (kind smallint, id bigint, name text)
   LANGUAGE plpgsql VOLATILE
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   AS $$
 #variable_conflict use_column
 DECLARE
@@ -217,6 +218,7 @@ CREATE FUNCTION telemetry.accepted_range(OUT from_us bigint, OUT until_us bigint
     OUT until_ts timestamptz)
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
   SET timezone = 'UTC'
   AS $$
   WITH complete AS (

@@ -82,7 +82,8 @@ public struct BeatGate: Sendable {
   /// The stamp of a beat that goes to `peer` on `link` now.
   public func stamp(to peer: ShortName, link: UInt8, at now: Instant) -> BeatStamp {
     let known = seen[Key(node: peer, link: link)]
-    return BeatStamp(link: link, sent: now, echo: known.map { BeatEcho(sent: $0.sent, held: now - $0.receivedAt) })
+    return BeatStamp(
+      link: link, sent: now, echo: known.map { BeatEcho(sent: $0.sent, held: max(.zero, now - $0.receivedAt)) })
   }
 
   private mutating func refuse(_ reason: Refusal) -> Verdict {

@@ -32,7 +32,8 @@ public enum LeaseCommand: Equatable, Sendable {
   /// instant just before the sending, or `.failed`.
   case beat(counter: Int64, state: NodeState)
   /// End every session of an older incarnation of any node, every writing session (lane, upkeep, web) of every other
-  /// node, and the own lanes of older terms that could linger. Answer: `.oldSessionsEnded` or `.failed`.
+  /// node, and the own lanes that served an earlier term of this incarnation: one of them, held open by a flow that
+  /// something in between dropped, would keep the bump waiting. Answer: `.oldSessionsEnded` or `.failed`.
   case endOldSessions
   /// The conditional bump, see "Promotion" in the design; writes term and leader. Answer: `.bumped`, `.bumpRefused`,
   /// `.failed` (certainly not done; the session still stands) or `.outcomeUnknown` (the session is gone).

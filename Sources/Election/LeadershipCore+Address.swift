@@ -36,7 +36,7 @@ extension LeadershipCore {
     case .degraded(let degraded):
       // Only on beats that are as fresh as an answer of the database would have to be.
       let fresh = views.allSatisfy { now - ($0.lastHeard ?? awakeSince) <= settings.renewalAnswerLimit }
-      if address == .held, degraded.confirmed, fresh { renew(at: now) }
+      if address == .held, degraded.confirmed && fresh || settings.flaws.contains(.neverYields) { renew(at: now) }
     case .handingOver, .steppingDown, .stopped: break
     }
   }

@@ -81,6 +81,7 @@ extension LeadershipCore {
   /// While every peer's fresh beat says "no database", the holder keeps the address; anything else ends it.
   mutating func enforceDegraded(at now: Instant) {
     guard case .degraded(var degraded) = role else { return }
+    if settings.flaws.contains(.neverYields) { return }
     if let excuse, databaseReachable(at: now) { return stepDown(.notAllowed(excuse), keepSession: false, at: now) }
     // The database answered this node after the loss: the lock is gone for good, there is nothing to wait for.
     if !degraded.confirmed, let answered = databaseSuccessAt, answered > degraded.since {

@@ -99,7 +99,7 @@ extension LeadershipCore {
     let stands = window.lastAsked - window.firstReceived
     let stillEnough = window.reads >= settings.judgeReads
     let silent = isSilent(incarnation: window.holder.node, at: now)
-    if stillEnough, stands >= settings.judgeWindow, silent {
+    if silent, stillEnough && stands >= settings.judgeWindow || settings.flaws.contains(.judgeOnSilence) {
       fenceWanted = (window.holder, .silent)
     } else if let view, let beat = view.lastBeat, let heard = view.lastHeard, beat.from == window.holder.node,
       beat.resigned, !beat.state.leads, beat.term?.term == window.term, !isSilent(view, at: now),

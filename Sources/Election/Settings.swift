@@ -97,8 +97,10 @@ package struct Flaws: OptionSet, Equatable, Sendable {
   package static let lateResultBelieved = Flaws(rawValue: 4)
   /// The address is claimed without asking whether somebody still answers.
   package static let noProbe = Flaws(rawValue: 8)
-  /// An active cut off from PostgreSQL renews the address for as long as it hears a peer.
+  /// The holder of the address keeps it without a lease, whatever its peers say.
   package static let neverYields = Flaws(rawValue: 16)
   /// The end of the lease is not enforced by the own timer.
   package static let leaseNotEnforced = Flaws(rawValue: 32)
+  /// The judge fences on silence between peers alone, without looking at the counter.
+  package static let judgeOnSilence = Flaws(rawValue: 64)
 }

@@ -73,6 +73,24 @@ public struct Child: ~Copyable {
   }
 }
 
+/// What reads as empty and swallows what is written.
+public func nullDevice() throws(SystemError) -> Descriptor {
+  let raw = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+  guard raw >= 0 else { throw .last("open /dev/null") }
+  return Descriptor(owning: raw)
+}
+
+/// Makes sure that 0, 1 and 2 are open: whatever took their places would be written to by every message.
+public func openStandardDescriptors() {
+  while true {
+    let raw = unsafe open("/dev/null", O_RDWR)
+    guard raw >= 0 && raw <= 2 else {
+      if raw > 2 { close(raw) }
+      return
+    }
+  }
+}
+
 func withCStrings<R>(_ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> R) -> R {
   let pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
   defer { for index in unsafe pointers.indices { unsafe free(pointers[index]) } }

@@ -30,6 +30,8 @@ public enum SignalNumber {
   public static let interrupt = SIGINT
   public static let kill = SIGKILL
   public static let terminate = SIGTERM
+  public static let proceed = SIGCONT
+  public static let stop = SIGSTOP
 }
 
 /// A write into a closed socket is an error value, not a signal.

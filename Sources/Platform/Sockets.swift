@@ -175,12 +175,13 @@ public func receive(_ descriptor: Int32, into buffer: inout [UInt8], from offset
   return errno == EAGAIN || errno == EINTR ? .wouldBlock : .failed(errno)
 }
 
-/// Writes once from `offset` on.
-public func send(_ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0) -> Transfer {
-  precondition(offset <= bytes.count)
+/// Writes once from `offset` on, up to `end` (the array's end when nil).
+public func send(_ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0, upTo end: Int? = nil) -> Transfer {
+  let end = end ?? bytes.count
+  precondition(offset <= end && end <= bytes.count)
+  // Sound: the pointer stays within the array for the bytes given.
   let count = unsafe bytes.withUnsafeBytes { raw in
-    unsafe Glibc.send(
-      descriptor, raw.baseAddress.map { unsafe $0 + offset }, raw.count - offset, Int32(MSG_NOSIGNAL))
+    unsafe Glibc.send(descriptor, raw.baseAddress.map { unsafe $0 + offset }, end - offset, Int32(MSG_NOSIGNAL))
   }
   if count >= 0 { return .done(count) }
   return errno == EAGAIN || errno == EINTR ? .wouldBlock : .failed(errno)

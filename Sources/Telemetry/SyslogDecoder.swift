@@ -72,7 +72,7 @@ public struct SyslogDecoder: ~Copyable {
     var at = range.lowerBound
     // Trailing zero bytes are some senders' line end.
     var end = range.upperBound
-    while end > at && byte(bytes, end - 1) == 0 { end -= 1 }
+    while end > at, case let c = byte(bytes, end - 1), c == 0 || c == 0x0a || c == 0x0d { end -= 1 }
     while at < end && work.count < maxMessage {
       let c = byte(bytes, at)
       if c < 0x80 {
@@ -143,7 +143,12 @@ public struct SyslogDecoder: ~Copyable {
   ) -> Int64 {
     var name = Array(work.bytes[range].prefix(200))
     // Not in the middle of a character.
-    if range.count > 200 { while let last = name.last, last & 0xc0 == 0x80 || last >= 0xc0 { name.removeLast() } }
+    if range.count > 200 && work.bytes[range.lowerBound + 200] & 0xc0 == 0x80 {
+      while let last = name.last, last >= 0x80 {
+        name.removeLast()
+        if last >= 0xc0 { break }
+      }
+    }
     name = name.filter { $0 >= 0x20 }
     if name.isEmpty { name = Array(other.utf8.prefix(200)) }
     for candidate in [name, [UInt8(ascii: "?")]] where !candidate.isEmpty {

@@ -21,7 +21,6 @@ private func run(_ arguments: [String]) -> Int32 {
   var path = "/etc/standwatch/node.json5"
   var mode = Mode.guarding
   var rest = arguments[...]
-  if let status = runHelperIfAsked(arguments) { return status }
   while let argument = rest.popFirst() {
     switch argument {
     case "--config":
@@ -39,7 +38,7 @@ private func run(_ arguments: [String]) -> Int32 {
     }
   }
   switch mode {
-  case .guarding: return runGuard(configurationPath: path)
+  case .guarding: return runNode(configurationPath: path)
   case .worker: return runWorker(configurationPath: path)
   case .check: return checkConfiguration(path: path)
   }

@@ -1,6 +1,17 @@
 // What the daemon's entry point calls beside guard and worker.
 internal import Platform
 
+/// Reads the configuration and runs the guard with it; the process's exit status.
+public func runNode(configurationPath: String) -> Int32 {
+  do {
+    return runGuard(
+      configuration: try NodeConfiguration.load(path: configurationPath), configurationPath: configurationPath)
+  } catch {
+    log(.error, "refused to start", ["reason": error.description])
+    return workerRefuses
+  }
+}
+
 /// `standwatchd --check`: reads and checks the configuration and its key files; the process's exit status.
 public func checkConfiguration(path: String) -> Int32 {
   do {

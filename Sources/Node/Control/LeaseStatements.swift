@@ -62,10 +62,10 @@ struct LeaseStatements: Sendable {
     return .beatAnswered(sent: sent, BeatReading(cluster: cluster, lockHeld: row.bool(8), inRecovery: row.bool(9)))
   }
 
-  /// Asks until they are gone, at most 100 ms: terminating is a request, and in a stalled COMMIT not even that. The
+  /// Asks until they are gone, at most 20 ms: terminating is a request, and in a stalled COMMIT not even that. The
   /// bump is the fence; this only shortens its wait.
   private func endOldSessions(_ session: inout Connection, _ deadline: BootInstant) throws(PostgresError) -> Int {
-    let patience = min(deadline, BootInstant.after(milliseconds: 100))
+    let patience = min(deadline, BootInstant.after(milliseconds: 20))
     while true {
       let outcome = try session.query(
         "SELECT ha.end_old_sessions($1, $2)", [me.node.text, "\(me.incarnation)"], deadline: deadline)

@@ -76,7 +76,9 @@ final class WatchRole: Sendable {
       let outcome = try session.query(
         """
         SELECT epoch, token, leader_node, leader_incarnation, timeline, holder_pid, holder_node, holder_incarnation,
-          paused, successor, clean, node, incarnation, counter, state, no_promote FROM ha.watch()
+          paused, successor, clean, node, incarnation, counter, state, no_promote,
+          (SELECT coalesce(s.value, s.default_value) FROM ha.setting AS s WHERE s.key = 'failback_to')
+        FROM ha.watch()
         """, [], deadline: deadline)
       return reading(outcome.rows).map { .read($0) } ?? .failed("the database is not pinned to a cluster yet")
     case .fence(let term, let node, let counter):
@@ -113,7 +115,8 @@ final class WatchRole: Sendable {
     return WatchReading(
       cluster: ClusterReading(
         term: term, timeline: timeline, paused: first.bool(8), noPromote: noPromote,
-        successor: first.text(9).flatMap { ShortName($0) }, cleanRelease: first.bool(10) ? term : nil),
+        successor: first.text(9).flatMap { ShortName($0) }, cleanRelease: first.bool(10) ? term : nil,
+        failbackTo: first.text(16).flatMap { ShortName($0) }),
       leader: identity(first, 2, 3), holder: holder, rows: beats)
   }
 }

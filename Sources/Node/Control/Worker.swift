@@ -126,14 +126,14 @@ final class Worker {
 
   private func startThreads() throws {
     let executors = executors
-    try RoleThread(name: "lease", scheduling: .realtime(priority: 10)) { executors.lease.run() }.detach()
-    try RoleThread(name: "watch", scheduling: .realtime(priority: 9)) { executors.watch.run() }.detach()
-    try RoleThread(name: "peers", scheduling: .realtime(priority: 9)) { executors.peers.run() }.detach()
+    try RoleThread(name: "lease", scheduling: .realtime(priority: 8)) { executors.lease.run() }.detach()
+    try RoleThread(name: "watch", scheduling: .realtime(priority: 7)) { executors.watch.run() }.detach()
+    try RoleThread(name: "peers", scheduling: .realtime(priority: 7)) { executors.peers.run() }.detach()
     try RoleThread(name: "recorder") { executors.recorder.run() }.detach()
     try executors.ingest.start()
     let control = control
     let ended = ended
-    try RoleThread(name: "control", scheduling: .realtime(priority: 11)) {
+    try RoleThread(name: "control", scheduling: .realtime(priority: 10)) {
       guard let role = control.withLock({ $0.take() }) else { return }
       ended.post(role.run())
     }.detach()

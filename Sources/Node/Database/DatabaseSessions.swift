@@ -68,14 +68,15 @@ public final class DatabaseSessions: Sendable {
     return session
   }
 
-  // Everything explicitly: server, database and role defaults can be anything.
+  // Everything explicitly: server, database and role defaults can be anything. Without `jit = off` the server compiles
+  // the observer's small query for half a second each time.
   private func settings(_ role: SessionRole) -> String {
     let common = """
       SET search_path = pg_catalog; SET tcp_keepalives_idle = 1; SET tcp_keepalives_interval = 1; \
       SET tcp_keepalives_count = 2; SET tcp_user_timeout = 2000; SET default_transaction_read_only = off; \
       SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
       SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
-      SET extra_float_digits = 1; SET standard_conforming_strings = on; SET statement_timeout = 0; \
+      SET extra_float_digits = 1; SET jit = off; SET standard_conforming_strings = on; SET statement_timeout = 0; \
       SET idle_in_transaction_session_timeout = '1500ms';
       """
     return switch role {
