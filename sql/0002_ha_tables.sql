@@ -93,9 +93,6 @@ INSERT INTO ha.setting (key, default_value, kind, least, most, pattern, descript
   ('accept_past_days', '7', 'integer', 1, 365, NULL, 'Days back for which records are accepted and partitions made'),
   ('accept_ahead_days', '3', 'integer', 1, 30, NULL, 'Days ahead for which partitions are made'),
   ('failback_to', '', 'text', NULL, NULL, '([a-z0-9-]{1,16})?', 'Node that leads whenever it is healthy; empty: none'),
-  ('batch_rows', '5000', 'integer', 1, 100000, NULL, 'Records after which a batch is written'),
-  ('batch_milliseconds', '20', 'integer', 1, 5000, NULL, 'Milliseconds after which a batch is written'),
-  ('window_records', '65536', 'integer', 16, 1048576, NULL, 'Unacknowledged records a source may have under way'),
   ('claim_keep_minutes', '60', 'integer', 1, 100000, NULL, 'Minutes for which claims behind the newest are kept');
 
 CREATE TABLE ha.event (

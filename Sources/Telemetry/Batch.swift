@@ -15,6 +15,9 @@ public struct Reject: Equatable, Sendable {
   public var stream: Int64
   public var seq: Int64
   public var reason: String
+  public init(stream: Int64, seq: Int64, reason: String) {
+    (self.stream, self.seq, self.reason) = (stream, seq, reason)
+  }
 }
 
 /// Contiguous rows of one table: what one COPY sends between header and trailer.
@@ -23,6 +26,9 @@ public struct TableSlice: Equatable, Sendable {
   /// In the table's CopyBuffer.
   public var bytes: Range<Int>
   public var rows: Int
+  public init(table: Table, bytes: Range<Int>, rows: Int) {
+    (self.table, self.bytes, self.rows) = (table, bytes, rows)
+  }
 }
 
 /// Rows in the order in which they came, so that any prefix of them is a smaller batch of its own (bisection).

@@ -169,6 +169,8 @@ public struct NativeDecoder: ~Copyable {
       if text.isEmpty || text.utf8.count > 200 || !isPlain { return .failed(.badHello(LineFault(.nameLength))) }
     }
     if hello.oldest < 0 { return .failed(.badHello(LineFault(.negative))) }
+    // Far from the end of Int64: the session adds windows to it.
+    if hello.oldest > 1 << 62 { return .failed(.badHello(LineFault(.tooLarge))) }
     return .hello(hello)
   }
 

@@ -1,1 +1,5 @@
-// Placeholder of the skeleton.
+// hasim: the deterministic simulator of the election core. Arguments, threads, report.
+
+import Glibc
+
+exit(Program(arguments: Array(CommandLine.arguments.dropFirst())).run())

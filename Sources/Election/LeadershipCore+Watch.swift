@@ -1,0 +1,123 @@
+// The watch session: what it reads, whether the database is there, and the judge who fences a dead holder.
+
+extension LeadershipCore {
+  mutating func readSoon(at now: Instant) { nextReadAt = min(nextReadAt, now) }
+
+  /// The fence goes before the next read.
+  mutating func driveWatch(at now: Instant) {
+    guard watchOp == nil else { return }
+    if let (holder, reason) = fenceWanted {
+      fenceWanted = nil
+      if let window, window.holder == holder {
+        out.append(.warn(.fencing(holder.node, reason)))
+        return ask(watch: .fence(term: window.term, node: holder.node, counter: window.counter), at: now)
+      }
+    }
+    if now >= nextReadAt {
+      nextReadAt = now + settings.watchInterval
+      ask(watch: .read, at: now)
+    }
+  }
+
+  private mutating func ask(watch command: WatchCommand, at now: Instant) {
+    let op = Pending(id: nextID(), command: command, began: now, deadline: now + settings.statementTimeout)
+    watchOp = op
+    watchOpOverslept = false
+    out.append(.watch(op.id, command, deadline: op.deadline))
+  }
+
+  mutating func watchAnswered(_ id: OperationID, _ result: WatchResult, at now: Instant) {
+    guard let op = watchOp, op.id == id else { return }
+    let overslept = watchOpOverslept
+    watchOp = nil
+    switch result {
+    case .failed:
+      if databaseSuccessAt.map({ $0 <= op.began }) ?? true { databaseFailed = true }
+    case .read(let read):
+      databaseAnswered(at: now)
+      if let led = ledTerm?.term, read.cluster.term != led, reading?.cluster.term != read.cluster.term {
+        // Somebody else leads: whoever rested for its sake is ready again.
+        holdOffUntil = now
+      }
+      reading = read
+      readingAt = now
+      observe(read, asked: op.began, overslept: overslept, at: now)
+      judge(at: now)
+    case .fenced:
+      databaseAnswered(at: now)
+      if case .fence(_, let node, _) = op.command { fencedHolder = (node, op.began, now) }
+      window = nil
+      readSoon(at: now)
+    case .mismatch:
+      databaseAnswered(at: now)
+      if case .fence(_, let node, _) = op.command { out.append(.warn(.fenceRefused(node))) }
+      window = nil
+      readSoon(at: now)
+    }
+  }
+
+  // MARK: Reachability
+
+  mutating func databaseAnswered(at now: Instant) {
+    if !databaseReachable(at: now) { databaseBackAt = now }
+    databaseSuccessAt = now
+    databaseFailed = false
+  }
+
+  func databaseReachable(at now: Instant) -> Bool {
+    guard !databaseFailed, let last = databaseSuccessAt else { return false }
+    return now - last < settings.reachabilityLifetime
+  }
+
+  // MARK: The judge
+
+  /// Adds a read to the window over the present holder of the lock.
+  private mutating func observe(_ read: WatchReading, asked: Instant, overslept: Bool, at now: Instant) {
+    guard let holder = read.holder, holder.node != me else { return window = nil }
+    if overslept { return window = nil }
+    let counter = read.rows.first { $0.node == holder.node }?.counter ?? 0
+    let term = read.cluster.term
+    var next = JudgeWindow(
+      holder: holder, term: term, counter: counter, reads: 1, firstReceived: now, lastAsked: asked, holderSince: now,
+      holderReads: 1, leaderMatches: read.leader == holder.node)
+    if let window, window.holder == holder, window.term == term {
+      next.holderSince = window.holderSince
+      next.holderReads = window.holderReads + 1
+      if window.counter == counter {
+        next.reads = window.reads + 1
+        next.firstReceived = window.firstReceived
+      }
+    }
+    window = next
+  }
+
+  /// Whether the holder of the lock is to be fenced, by what is known now.
+  mutating func judge(at now: Instant) {
+    guard let window, fenceWanted == nil, mayJudge(at: now) else { return }
+    if case .fence? = watchOp?.command { return }
+    let view = view(of: window.holder.node.node)
+    let stands = window.lastAsked - window.firstReceived
+    let stillEnough = window.reads >= settings.judgeReads
+    let silent = isSilent(incarnation: window.holder.node, at: now)
+    if silent, stillEnough && stands >= settings.judgeWindow || settings.flaws.contains(.judgeOnSilence) {
+      fenceWanted = (window.holder, .silent)
+    } else if let view, let beat = view.lastBeat, let heard = view.lastHeard, beat.from == window.holder.node,
+      beat.resigned, !beat.state.leads, beat.term?.term == window.term, !isSilent(view, at: now),
+      heard >= window.holderSince + settings.peerBeatInterval * 2
+    {
+      fenceWanted = (window.holder, .resigned)
+    } else if stillEnough, stands >= settings.leaseLifetime {
+      fenceWanted = (window.holder, .stuck)
+    } else if !window.leaderMatches, window.holderReads >= settings.judgeReads,
+      window.lastAsked - window.holderSince >= settings.leaseLifetime
+    {
+      fenceWanted = (window.holder, .notBumped)
+    }
+  }
+
+  /// Only who could lead instead judges, on a reading that is not old.
+  private func mayJudge(at now: Instant) -> Bool {
+    guard case .standby = role, excuse == nil, !isFaulty(at: now) else { return false }
+    return now - readingAt <= settings.watchInterval * 4
+  }
+}

@@ -1,0 +1,193 @@
+// One run of a node's worker: an unmodified core, its executors, and what freezes or ends them.
+
+import Election
+
+final class Worker {
+  let host: Host
+  let me: NodeIncarnation
+  let world: World
+  private(set) var core: LeadershipCore
+  private(set) var dead = false
+  private var stopped = false
+  private var machinePaused = false
+  /// What the threads would have done while frozen, in order.
+  private var frozenWork: [(Worker) -> Void] = []
+  private(set) var silentSince: Moment?
+  private(set) var thawedAt: Moment = 0
+  /// The control thread gets no processor; the other threads run on.
+  private(set) var controlStalled = false
+  private var stalledEvents: [Event] = []
+  private var tickGeneration = 0
+  private var gate: BeatGate
+  /// Boot clock at the sending of the last answered beat that the core was told of.
+  private(set) var provenBoot: Int64?
+  private(set) var lease: SQLThread
+  private(set) var watch: SQLThread
+  private(set) var ingest: Ingest
+
+  init(host: Host, incarnation: Int64) {
+    self.host = host
+    world = host.world
+    me = NodeIncarnation(node: host.name, incarnation: incarnation)
+    let shared = host.cluster
+    let peers = shared.hosts.map(\.name)
+    core = LeadershipCore(
+      settings: shared.settings, cluster: shared.name, node: host.name, incarnation: incarnation, peers: peers,
+      at: host.clock)
+    gate = BeatGate(cluster: shared.name, me: host.name, peers: peers, links: 1)
+    lease = SQLThread(host: host, me: me, role: .lease)
+    watch = SQLThread(host: host, me: me, role: .watch)
+    ingest = Ingest(host: host, me: me)
+  }
+
+  func start() {
+    world.trace(host.name.text, "worker \(me.incarnation) starts")
+    lease.worker = self
+    watch.worker = self
+    ingest.worker = self
+    if let fault = host.localFault { deliver(.faultBegan(fault)) } else { deliver(.ticked) }
+  }
+
+  var frozen: Bool { stopped || machinePaused }
+
+  // MARK: Running, stopped, paused, dead
+
+  /// A thread of this process does something now; later when it is frozen, never when it is dead.
+  func perform(_ work: @escaping (Worker) -> Void) {
+    if dead { return }
+    if frozen {
+      if frozenWork.count < 20_000 { frozenWork.append(work) }
+    } else {
+      work(self)
+    }
+  }
+
+  func after(_ delay: Moment, _ work: @escaping (Worker) -> Void) {
+    world.after(delay) { [weak self] in self?.perform(work) }
+  }
+
+  func stop() {
+    stopped = true
+    if silentSince == nil { silentSince = world.now }
+  }
+  func freeze() {
+    machinePaused = true
+    if silentSince == nil { silentSince = world.now }
+  }
+  func resume() {
+    stopped = false
+    run()
+  }
+  func thaw() {
+    machinePaused = false
+    run()
+  }
+
+  private func run() {
+    guard !frozen, !dead else { return }
+    if !controlStalled { silentSince = nil }
+    thawedAt = world.now
+    let work = frozenWork
+    frozenWork = []
+    // The threads race for the processor: what they do keeps its order only roughly.
+    for item in work { after(world.random.microseconds(0...300), item) }
+    schedule()
+  }
+
+  func stallControl(_ stalled: Bool) {
+    guard controlStalled != stalled else { return }
+    world.trace(host.name.text, stalled ? "control thread stalls" : "control thread runs")
+    controlStalled = stalled
+    if stalled {
+      if silentSince == nil { silentSince = world.now }
+    } else {
+      let events = stalledEvents
+      stalledEvents = []
+      if !frozen { silentSince = nil }
+      thawedAt = world.now
+      perform { worker in for event in events { worker.deliver(event) } }
+    }
+  }
+
+  func die(sayGoodbye: Bool) {
+    dead = true
+    lease.drop(sayGoodbye: sayGoodbye)
+    watch.drop(sayGoodbye: sayGoodbye)
+    ingest.die(sayGoodbye: sayGoodbye)
+  }
+
+  // MARK: The core
+
+  func deliver(_ event: Event) {
+    guard !dead else { return }
+    if controlStalled {
+      if stalledEvents.count < 20_000 { stalledEvents.append(event) }
+      return
+    }
+    if case .leaseAnswered(let id, .beatAnswered) = event, let sent = lease.sentBoot(of: id) { provenBoot = sent }
+    let effects = core.handle(event, at: host.clock)
+    for effect in effects {
+      if dead { return }
+      carryOut(effect)
+    }
+    schedule()
+  }
+
+  private func schedule() {
+    tickGeneration += 1
+    let generation = tickGeneration
+    after(host.wait(until: core.nextDeadline) + world.random.microseconds(20...300)) { worker in
+      if worker.tickGeneration == generation { worker.deliver(.ticked) }
+    }
+  }
+
+  private func carryOut(_ effect: Effect) {
+    host.cluster.atStep(effect, host)
+    switch effect {
+    case .lease(let id, let command, let deadline):
+      world.trace(host.name.text, "-> lease \(id.number) \(command)")
+      lease.ask(id, .lease(command), deadline: deadline)
+    case .watch(let id, let command, let deadline):
+      if command != .read { world.trace(host.name.text, "-> watch \(id.number) \(command)") }
+      watch.ask(id, .watch(command), deadline: deadline)
+    case .address(let id, let command, let deadline):
+      world.trace(host.name.text, "-> address \(id.number) \(command)")
+      after(world.random.microseconds(20...100)) {
+        $0.host.guardProcess?.request(id, command, deadline: deadline, from: $0)
+      }
+    case .ingest(let id, let command, let deadline):
+      world.trace(host.name.text, "-> ingest \(id.number) \(command)")
+      ingest.carryOut(id, command, deadline: deadline)
+    case .sendBeat(let beat): send(beat)
+    case .reply(_, let reply): world.trace(host.name.text, "reply \(reply)")
+    case .record(let transition):
+      world.trace(host.name.text, "\(transition.from) -> \(transition.to): \(transition.reason)")
+      host.cluster.checks.changed(self, to: transition.to)
+    case .warn(let warning): world.trace(host.name.text, "warning \(warning)")
+    case .exitWorker(let reason): host.killWorker("exits: \(reason)")
+    }
+  }
+
+  private func send(_ beat: PeerBeat) {
+    for other in host.cluster.hosts where other !== host {
+      var stamped = beat
+      stamped.stamp = gate.stamp(to: other.name, link: 0, at: host.clock)
+      let bytes = stamped.encoded()
+      host.cluster.network.datagram(from: host.index, to: other.index) {
+        guard other.powered else { return }
+        other.worker?.perform { $0.receive(bytes) }
+      }
+    }
+  }
+
+  private func receive(_ bytes: [UInt8]) {
+    do {
+      let beat = try PeerBeat(decoding: bytes)
+      if case .admitted(let roundTrip) = gate.admit(beat, at: host.clock) {
+        deliver(.peerBeat(beat, roundTrip: roundTrip))
+      }
+    } catch {
+      world.fail("a beat does not survive its own coding: \(error)")
+    }
+  }
+}
