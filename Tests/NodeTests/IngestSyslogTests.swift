@@ -16,7 +16,8 @@ import Testing
     let client = try NativeClient(harness.syslogTCP)
     let time = rfc3339(wallMicroseconds: wallMicroseconds())
     let counted = "<13>1 \(time) web-1 app 17 ID1 - counted\nwith a newline"
-    try client.send("\(counted.utf8.count) \(counted)<14>1 \(time) web-1 app - - - by line\n<13>Nov 20 10:00:00 old su: plain\n")
+    try client.send(
+      "\(counted.utf8.count) \(counted)<14>1 \(time) web-1 app - - - by line\n<13>Nov 20 10:00:00 old su: plain\n")
     try harness.wait("three messages") { _ in try harness.stored("log").rows == 3 }
     #expect(try messages(harness) == ["by line", "counted\nwith a newline", "plain"])
     #expect(

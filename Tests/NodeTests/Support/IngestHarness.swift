@@ -139,7 +139,9 @@ final class NativeClient {
       switch Platform.send(descriptor.raw, bytes, from: sent) {
       case .done(let count): sent += count
       case .wouldBlock:
-        if Platform.wait(descriptor.raw, for: .write, until: deadline).isEmpty { throw TestTimeout(what: "room to send") }
+        if Platform.wait(descriptor.raw, for: .write, until: deadline).isEmpty {
+          throw TestTimeout(what: "room to send")
+        }
       case .closed: throw SystemError(call: "send", code: EPIPE)
       case .failed(let code): throw SystemError(call: "send", code: code)
       }
@@ -173,7 +175,8 @@ final class NativeClient {
     return reply
   }
   /// Reads until `seq` is acknowledged; answers the rejects that came before.
-  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = 20_000) throws -> [(seq: Int64, reason: String)] {
+  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = 20_000) throws -> [(seq: Int64, reason: String)]
+  {
     var rejects: [(seq: Int64, reason: String)] = []
     while true {
       switch try reply(milliseconds: milliseconds) {

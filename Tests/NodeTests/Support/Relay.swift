@@ -26,13 +26,15 @@ final class Relay: Sendable {
     let plan = plan
     let raw = listener.release()
     let thread = try RoleThread(name: "relay") {
-      run(Descriptor(owning: raw), target, mailbox, takeFault: {
-        plan.withLock { plan in
-          guard plan.left > 0 else { return nil }
-          plan.left -= 1
-          return plan.fault
-        }
-      })
+      run(
+        Descriptor(owning: raw), target, mailbox,
+        takeFault: {
+          plan.withLock { plan in
+            guard plan.left > 0 else { return nil }
+            plan.left -= 1
+            return plan.fault
+          }
+        })
     }
     self.thread = Guarded(Box(thread: thread))
   }
