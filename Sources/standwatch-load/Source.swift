@@ -68,14 +68,17 @@ final class Source {
       if now >= retry { connect(now, poller, tally) }
     case .connecting(let abandon):
       // The time has been spent already: the next attempt follows at once.
-      if now >= abandon { lose("no answer to connect", now, poller, tally, again: .now) }
+      if now >= abandon {
+        lose("no answer to connect", now, poller, tally, again: .atOnce)
+        connect(now, poller, tally)
+      }
     case .greeting, .streaming:
       // Syslog never answers; there the kernel's user timeout has to do.
       let silent = wire == .native ? now.milliseconds(since: lastHeard) : 0
       if silent >= Double(settings.deadAfterMilliseconds) {
         return lose("silent for \(Int(silent)) ms", now, poller, tally, again: .now)
       }
-      if silent >= Double(settings.pingMilliseconds), control.isEmpty, isStreaming,
+      if silent >= Double(settings.pingMilliseconds), control.isEmpty,
         now.milliseconds(since: lastPing) >= Double(settings.pingMilliseconds)
       {
         lastPing = now
@@ -140,7 +143,8 @@ final class Source {
     socket = nil
   }
 
-  private enum Again { case now, soon }
+  /// `now`: at once the first time, with a pause after that.
+  private enum Again { case atOnce, now, soon }
   private var rawSocket: Int32? { socket?.raw }
 
   private func connect(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally) {
@@ -150,7 +154,9 @@ final class Source {
       try poller.add(opened.raw, token: UInt64(index), for: [.read, .write])
       socket = consume opened
       wantsWrite = true
-      phase = .connecting(abandon: now.adding(milliseconds: settings.connectMilliseconds))
+      // A packet that met no address is not sent again for a second: the first attempts are short.
+      let patience = failures < 20 ? jittered(settings.firstConnectMilliseconds) : settings.connectMilliseconds
+      phase = .connecting(abandon: now.adding(milliseconds: patience))
     } catch {
       lose(error.description, now, poller, tally, again: .soon)
     }
@@ -177,6 +183,7 @@ final class Source {
   ) {
     close(poller)
     switch again {
+    case .atOnce: phase = .idle(retry: now)
     case .now where failures == 0: phase = .idle(retry: now)
     case .now, .soon: phase = .idle(retry: now.adding(milliseconds: delay()))
     }
@@ -190,10 +197,13 @@ final class Source {
   private func delay() -> Int64 {
     var bound = 20.0
     for _ in 0..<min(failures, 20) { bound = min(bound * 1.5, failures < 50 ? 100 : 500) }
+    return jittered(Int64(bound))
+  }
+  private func jittered(_ milliseconds: Int64) -> Int64 {
     random ^= random << 13
     random ^= random >> 7
     random ^= random << 17
-    return Int64(bound * (0.5 + Double(random % 1000) / 1000))
+    return Int64(Double(milliseconds) * (0.5 + Double(random % 1000) / 1000))
   }
 
   private func want(_ ready: Ready, _ poller: borrowing Poller) {
@@ -245,6 +255,7 @@ final class Source {
       phase = .streaming
       connects += 1
       failures = 0
+      tally.welcomed(self, at: now)
       if committed > backlog.made { tally.complained(self, text: "committed \(committed) was never sent") }
       settle(committed, fromWelcome: true, now, tally)
       backlog.rewind()
@@ -271,6 +282,7 @@ final class Source {
 
 /// The patience of an agent, milliseconds.
 struct SourceSettings {
+  var firstConnectMilliseconds: Int64 = 30
   var connectMilliseconds: Int64 = 150
   var pingMilliseconds: Int64 = 100
   var deadAfterMilliseconds: Int64

@@ -39,7 +39,7 @@ final class Tally {
     guard records > 0 else { return }
     acked += records
     // A welcome repeats what the former active stored; only an acknowledgement shows that the new one writes.
-    if fromWelcome { return note("welcome", source, records, now) }
+    if fromWelcome { return }
     if source.epoch > epoch {
       if let lastAck, epoch > 0 {
         takeovers.append(
@@ -64,6 +64,7 @@ final class Tally {
     }
   }
 
+  func welcomed(_ source: Source, at now: BootInstant) { note("welcome", source, 0, now) }
   func disconnected(_ source: Source, reason: String, at now: BootInstant) {
     disconnects += 1
     remark("disconnected: \(reason)")
