@@ -148,6 +148,7 @@ struct GuardTests {
       """
       ip addr add 10.9.0.100/32 dev e0 valid_lft 2 preferred_lft 0
       setsid sh -c 'sleep 0.5; ip addr replace 10.9.0.100/32 dev e0 valid_lft 20 preferred_lft 0; echo > \(wire.folder)/done' &
+      sleep 0.1  # until it has left the group that dies with this script
       """)
     let node = try wire.start(helpers: "folder: \"\(repositoryFolder)/ha\", claim: \"\(claim)\"")
     node.say("claim 1 2000")
