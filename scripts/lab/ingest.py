@@ -62,7 +62,7 @@ def copy_rate(world, table, progress, runs=3, rows=1_000_000):
           END LOOP;
         END $$""")
     run(*psql, "-c", f"\\copy (SELECT * FROM telemetry.{table} LIMIT {rows}) TO '{path}' (FORMAT binary)")
-    count = int(database.value(f"SELECT count(*) FROM (SELECT FROM telemetry.{table} LIMIT {rows}) AS some"))
+    count = int(database.value(f"SELECT count(*) FROM (SELECT FROM telemetry.{table} LIMIT {rows}) AS sample"))
     rates = []
     for number in range(runs):
         database.sql(f"TRUNCATE ceiling.{table}; ")
