@@ -6,7 +6,8 @@ public enum Decoded: Equatable, Sendable {
   case incomplete
   /// The batch is full; lines may be left.
   case full
-  /// The sender has as many records under way as it may; lines may be left.
+  /// A record is left that is more than the sender may have under way: don't read on before an acknowledgement has
+  /// moved the window, then decode again.
   case windowFull
   /// A record came without `hello`, where that is allowed: tell the session, then go on.
   case firstAnonymous
@@ -72,7 +73,7 @@ public struct NativeDecoder: ~Copyable {
   ) -> Decoded {
     while true {
       if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit { return .full }
-      if cursor.takesRecords && cursor.next > cursor.lastAllowed { return .windowFull }
+      if cursor.takesRecords && cursor.next > cursor.lastAllowed { return beyondWindow(&buffer) }
       guard let end = buffer.lineEnd() else { return overlongRest(&buffer, &cursor, &batch) }
       let start = buffer.start
       if cursor.isSkipping || end == start {
@@ -112,6 +113,21 @@ public struct NativeDecoder: ~Copyable {
       }
     }
     return unusual(bytes, start, end, &cursor, &batch)
+  }
+
+  /// The window is full: pings are still answered, records have to wait.
+  @inline(never) private mutating func beyondWindow(_ buffer: inout LineBuffer) -> Decoded {
+    while let end = buffer.lineEnd() {
+      let start = buffer.start
+      if buffer.withBytes({ isBlank($0, start, end) }) {
+        buffer.consume(to: end + 1)
+        continue
+      }
+      guard let other = buffer.withBytes({ noRecord($0, start, end) }) else { return .windowFull }
+      buffer.consume(to: end + 1)
+      return other
+    }
+    return buffer.isFull ? .windowFull : .incomplete
   }
 
   /// A line that came before records may, or that is too long.

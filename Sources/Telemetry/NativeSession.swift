@@ -77,11 +77,10 @@ public struct NativeSession: Equatable, Sendable {
     cursor = NativeCursor(source: peer, allowsAnonymous: limits.allowsAnonymous)
   }
 
-  /// Whether the decoder may be called: not while a hello is answered, nor with a full window.
+  /// Whether the decoder may be called: not while a hello is answered, nor after the end.
   public var mayDecode: Bool {
     switch state {
-    case .fresh, .anonymous: true
-    case .streaming: cursor.next <= cursor.lastAllowed
+    case .fresh, .anonymous, .streaming: true
     case .lookingUp, .recordingGap, .closed: false
     }
   }
@@ -124,7 +123,7 @@ public struct NativeSession: Equatable, Sendable {
   /// A transaction with records of this stream up to `seq` has committed without a warning.
   public mutating func committed(through seq: Int64, rejects: [Reject] = []) -> [Action] {
     guard case .streaming = state, seq > acked else { return [] }
-    precondition(seq < cursor.next)
+    if seq >= cursor.next { return fail("internal: seq \(seq) is committed and was never taken") }
     var lines: [UInt8] = []
     for reject in rejects where reject.stream == cursor.stream {
       lines += NativeReply.reject(seq: reject.seq, reason: reject.reason).line

@@ -30,8 +30,7 @@ import Testing
     }
     #expect(try harness.query("SELECT name FROM telemetry.host") == [["mes-07"]])
     #expect(try harness.query("SELECT message FROM telemetry.log") == [["äöü \n done"]])
-    let snapshot = harness.ingest.snapshot()
-    #expect(snapshot.firstCommitMilliseconds != nil)
+    try harness.wait("the picture") { _ in harness.ingest.snapshot().firstCommitMilliseconds != nil }
     #expect(harness.events.contains { if case .firstCommit(epoch: 1, _) = $0 { true } else { false } })
   }
 

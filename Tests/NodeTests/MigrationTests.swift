@@ -8,20 +8,28 @@ import Testing
 
 private let server = environmentValue("STANDWATCH_TEST_POSTGRES")
 
+private func makeFolder() -> String {
+  let folder = "/tmp/standwatch-migrations-\(UInt64.random(in: 0 ... .max))"
+  _ = unsafe mkdir(folder, 0o700)
+  return folder
+}
+private func removeFolder(_ folder: String) {
+  for name in (try? namesInFolder(folder)) ?? [] { _ = unsafe unlink("\(folder)/\(name)") }
+  _ = unsafe rmdir(folder)
+}
+
 /// A folder of files and an empty database; both are gone with it.
 private final class Bench {
   let folder: String
   let database = "migration_\(UInt64.random(in: 0 ... .max))"
   init(_ files: [String: String]) throws {
-    var template = Array("/tmp/standwatch-migrations-XXXXXX".utf8CString)
-    folder = String(cString: try #require(unsafe mkdtemp(&template)))
+    folder = makeFolder()
     for (name, text) in files { try write(name, text) }
     var administrator = try Self.open(try #require(server))
     _ = try administrator.run("CREATE DATABASE \(database)", deadline: soon)
   }
   deinit {
-    for name in (try? namesInFolder(folder)) ?? [] { unlink("\(folder)/\(name)") }
-    rmdir(folder)
+    removeFolder(folder)
     if var administrator = try? Self.open(server ?? "") {
       _ = try? administrator.run("DROP DATABASE \(database) WITH (FORCE)", deadline: soon)
     }
@@ -49,12 +57,8 @@ private let first = """
 
 @Suite struct `Migration files` {
   private func refusal(_ files: [String: String]) throws -> String {
-    var template = Array("/tmp/standwatch-migrations-XXXXXX".utf8CString)
-    let folder = String(cString: try #require(unsafe mkdtemp(&template)))
-    defer {
-      for name in files.keys { unlink("\(folder)/\(name)") }
-      rmdir(folder)
-    }
+    let folder = makeFolder()
+    defer { removeFolder(folder) }
     for (name, text) in files { try replaceFile("\(folder)/\(name)", with: Array(text.utf8)) }
     return (#expect(throws: MigrationError.self) { try readMigrations(folder: folder) })?.description ?? ""
   }

@@ -82,6 +82,13 @@ private func get(_ path: String, _ status: NodeStatus) -> (Int, String) {
   }
 }
 
+/// A class, because a macro can't take what can't be copied.
+private final class Client {
+  private let socket: Descriptor
+  var raw: Int32 { socket.raw }
+  init(_ socket: consuming Descriptor) { self.socket = socket }
+}
+
 /// A role on a free port of this host.
 private final class WebBench {
   let address: SocketAddress
@@ -93,14 +100,14 @@ private final class WebBench {
     role = try WebRole(addresses: [address], limits: limits) { status("active") }
   }
   deinit { role.stop() }
-  func connect() throws -> Descriptor { try connectStream(address, deadline: .after(milliseconds: 1000)) }
+  func connect() throws -> Client { Client(try connectStream(address, deadline: .after(milliseconds: 1000))) }
   /// Sends and reads until the other side closes, or two seconds passed.
   func exchange(_ bytes: [UInt8]) throws -> String {
     let socket = try connect()
     return talk(socket, bytes)
   }
 }
-private func talk(_ socket: borrowing Descriptor, _ bytes: [UInt8], milliseconds: Int64 = 2000) -> String {
+private func talk(_ socket: Client, _ bytes: [UInt8], milliseconds: Int64 = 2000) -> String {
   let deadline = BootInstant.after(milliseconds: milliseconds)
   var sent = 0
   var answer: [UInt8] = []
@@ -168,12 +175,10 @@ private func request(_ line: String, _ headers: String = "") -> [UInt8] {
     limits.connectionsPerAddress = 4
     limits.requestMilliseconds = 400
     let bench = try WebBench(limits)
-    var idle: [Int32] = []
-    for _ in 0..<10 { idle.append(try bench.connect().release()) }
-    defer { for raw in idle { _ = Descriptor(owning: raw) } }
+    let idle = try (0..<10).map { _ in try bench.connect() }
     // A drip every 100 ms keeps an ordinary idle timeout from ever passing.
     for byte in "GET / HT".utf8 {
-      for raw in idle { _ = send(raw, [byte]) }
+      for client in idle { _ = send(client.raw, [byte]) }
       sleep(until: .after(milliseconds: 100))
     }
     #expect(try bench.exchange(request("GET /healthz")).hasPrefix("HTTP/1.1 200"))

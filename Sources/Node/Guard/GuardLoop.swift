@@ -100,13 +100,18 @@ struct GuardLoop: ~Copyable {
       }
       return
     }
+    worker.killIfItStays(now: now)
     for _ in 0..<Self.messagesAtOnce {
       switch worker.receive() {
       case .nothing:
         if worker.isSilent(now: now) { abandonWorker("silent") }
         return
+      case .closed:
+        worker.letGo(now: now)
+        workerGone("closed its channel")
+        return
       case .broken:
-        abandonWorker("broke the channel")
+        abandonWorker("sent what no worker sends")
         return
       case .request(let request, let sent):
         worker.heard(now: now)
@@ -147,9 +152,9 @@ struct GuardLoop: ~Copyable {
   private mutating func workerGone(_ reason: String) {
     let held = dropAddresses()
     toldCarriers = false
-    log(
-      ending == nil ? .error : .info, "worker gone",
-      ["reason": reason, "held": "\(held)", "address": unfinishedRemoval == nil ? "removed" : "still there"])
+    var fields: KeyValuePairs = ["reason": reason]
+    if held { fields = ["reason": reason, "address": unfinishedRemoval == nil ? "removed" : "still there"] }
+    log(ending == nil ? .error : .info, "worker gone", fields)
   }
 
   mutating func tell(_ reply: GuardReply) {

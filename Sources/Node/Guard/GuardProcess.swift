@@ -58,12 +58,7 @@ private func start(
   // Listens before it sweeps: nothing that comes in between is missed.
   let monitor = try LinkMonitor()
   try sweep(&addresses)
-  do {
-    try allowRealtime(priority: workerPriority)
-    try preferThisThread(priority: guardPriority)
-  } catch {
-    log(.warning, "no real-time priority", ["reason": "\(error)", "mend": "LimitRTPRIO=20 in the unit"])
-  }
+  askForPriority()
   let lan = LanSide(addresses.configured)
   let now = BootInstant.now()
   // Three pings in the supervisor's interval: one lost to a busy moment is no alarm.
@@ -73,6 +68,21 @@ private func start(
     helper: try HelperRunner(configuration),
     worker: WorkerSupervisor(configurationPath: configurationPath, now: now), monitor: monitor, signals: signals,
     nextPing: interval == nil ? nil : now, pingMilliseconds: interval)
+}
+
+/// Refused without CAP_SYS_RESOURCE where the unit does not grant it: said, and lived with.
+private func askForPriority() {
+  let mend = "LimitRTPRIO=\(guardPriority) and LimitNICE=-10 in the unit"
+  do {
+    try allowRealtime(priority: workerPriority)
+  } catch {
+    log(.info, "the worker may not ask for real-time priority", ["reason": "\(error)", "mend": mend])
+  }
+  do {
+    try preferThisThread(priority: guardPriority)
+  } catch {
+    log(.warning, "the guard runs at normal priority", ["reason": "\(error)", "mend": mend])
+  }
 }
 
 /// A crash of guard and worker leaves an address behind until the kernel removes it: that one goes now. One without a

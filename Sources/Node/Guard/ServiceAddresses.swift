@@ -11,11 +11,14 @@ struct ServiceAddresses: ~Copyable {
   private var netlink: Netlink
 
   init(_ service: NodeConfiguration.Service) throws(SystemError) {
-    configured = service.addresses.compactMap { entry in
+    // Into a local first: an autoclosure (`precondition`, `&&`) over a half-made noncopyable `self` makes this
+    // compiler destroy the fields that are not there yet, and so close descriptor 0.
+    let found = service.addresses.compactMap { entry in
       IPAddress(entry.address).map { Configured(address: $0, interface: entry.interface) }
     }
     // The configuration's own checks let nothing else through.
-    precondition(configured.count == service.addresses.count && configured.count <= 16)
+    precondition(found.count == service.addresses.count && found.count <= 16)
+    configured = found
     netlink = try Netlink()
   }
 

@@ -5,7 +5,9 @@ struct WorkerSupervisor: ~Copyable {
   enum Input: Equatable {
     case request(GuardRequest, sent: BootInstant)
     case nothing
-    /// The channel ended or brought bytes that no worker of ours sends.
+    /// The worker is about to end, or has closed it by mistake.
+    case closed
+    /// The channel brought bytes that no worker of ours sends.
     case broken
   }
   private let configurationPath: String
@@ -16,6 +18,9 @@ struct WorkerSupervisor: ~Copyable {
   private var started = BootInstant(nanoseconds: 0)
   /// When the next worker starts; nil while there is one.
   private var restart: BootInstant?
+  /// When a worker that closed its channel is killed.
+  private var killing: BootInstant?
+  private static let leavingMilliseconds: Int64 = 200
   /// Readable when the process ended; -1 without one.
   private(set) var processDescriptor: Int32 = -1
   /// Readable when it says something; -1 when it is not listened to any more.
@@ -33,7 +38,7 @@ struct WorkerSupervisor: ~Copyable {
   /// True when a worker that is still listened to has said nothing for too long.
   func isSilent(now: BootInstant) -> Bool { channelDescriptor >= 0 && judge.isSilent(now: now) }
   func isRestartDue(now: BootInstant) -> Bool { restart.map { now >= $0 } ?? false }
-  var next: BootInstant? { channelDescriptor >= 0 ? judge.deadline : restart }
+  var next: BootInstant? { channelDescriptor >= 0 ? judge.deadline : killing ?? restart }
 
   /// Starts the same program again, as a worker. An error is tried again later like a crash.
   mutating func start(now: BootInstant) {
@@ -71,7 +76,7 @@ struct WorkerSupervisor: ~Copyable {
     guard channelDescriptor >= 0, let input = channel?.receive() else { return .nothing }
     switch input {
     case .nothing: return .nothing
-    case .closed: return .broken
+    case .closed: return .closed
     case .message(let bytes): return GuardRequest.decoded(bytes).map { .request($0.request, sent: $0.sent) } ?? .broken
     }
   }
@@ -85,11 +90,21 @@ struct WorkerSupervisor: ~Copyable {
   /// Asks it to step down and exit.
   mutating func askToStop() { child?.signal(SignalNumber.terminate) }
 
+  /// It ends by itself: listens to it no more, but leaves it a moment, so that its exit status is its own.
+  mutating func letGo(now: BootInstant) {
+    channel = nil
+    channelDescriptor = -1
+    killing = now.adding(milliseconds: Self.leavingMilliseconds)
+  }
+  mutating func killIfItStays(now: BootInstant) {
+    if let killing, now >= killing { kill() }
+  }
   /// Ends it now, without waiting, and listens to it no more.
   mutating func kill() {
     child?.killGroup()
     channel = nil
     channelDescriptor = -1
+    killing = nil
   }
 
   /// The exit status (128 + signal) once when it has ended; the next start is planned then.
@@ -99,6 +114,7 @@ struct WorkerSupervisor: ~Copyable {
     channel = nil
     processDescriptor = -1
     channelDescriptor = -1
+    killing = nil
     restart = backoff.next(started: started, now: now)
     return status
   }
