@@ -66,8 +66,8 @@ public struct NativeDecoder: ~Copyable {
 
   /// Decodes lines of `buffer` into `batch` until something else than a record comes, or none is left.
   ///
-  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes. Refused records go into the batch, too:
-  /// they are part of its claim.
+  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes. Refused records go into the
+  /// batch, too: they are part of its claim.
   public mutating func decode(
     _ buffer: inout LineBuffer, _ cursor: inout NativeCursor, into batch: inout Batch, rowLimit: Int, byteLimit: Int
   ) -> Decoded {

@@ -59,7 +59,8 @@ public struct NativeSession: Equatable, Sendable {
     /// Check the token, settle and close an older connection of the stream (`superseded`), register the stream in a
     /// fenced transaction; when that has committed call `lookedUp`, or `refused`.
     case lookUp(Hello)
-    /// Write the hole behind what is committed up to `last` to `ingest.gap` in a fenced transaction; then `gapRecorded`.
+    /// Write the hole behind what is committed up to `last` to `ingest.gap` in a fenced transaction; then
+    /// `gapRecorded`.
     case recordGap(stream: Int64, last: Int64)
     case send([UInt8])
     /// Close when everything sent before has left. What is queued of this connection stays queued.
