@@ -57,9 +57,9 @@ extension Situation {
       }
     }
     for row in view?.nodes ?? [] where !lines.contains(where: { $0.node == row.node }) {
-      var line = NodeLine(node: row.node, state: row.state, source: "database")
+      var line = NodeLine(node: row.node, state: row.presentState, source: "database")
       line.heardMilliseconds = Double(row.beatAgeMilliseconds)
-      line.isFresh = row.beatAgeMilliseconds < 5000
+      line.isFresh = row.isAlive
       lines.append(line)
     }
     for peer in own?.peers ?? [] where !lines.contains(where: { $0.node == peer.node }) {
@@ -188,7 +188,7 @@ extension Situation {
       let names = dead.map(\.link).joined(separator: ", ")
       if dead.count < peer.links.count {
         warn("no beats from \(peer.node) by \(names)", "look at that link; the others still carry")
-      } else if let row = view?.nodes.first(where: { $0.node == peer.node }), row.beatAgeMilliseconds < 5000,
+      } else if let row = view?.nodes.first(where: { $0.node == peer.node }), row.isAlive,
         row.state != "stopped"
       {
         warn(
