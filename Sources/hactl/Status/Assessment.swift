@@ -94,7 +94,8 @@ extension Situation {
         "\(fresh.map(\.node).joined(separator: " and ")) both say that they are active",
         "only one of them can write; look again in two seconds, then at hactl history")
     }
-    if let active { addStandbys(lines, active, warn) }
+    let isPaused = view?.pause != nil || own?.paused != nil
+    if let active, !isPaused { addStandbys(lines, active, warn) }
     if let pause = view?.pause ?? own?.paused.map({ ClusterView.Pause(by: $0.by, why: $0.why, at: "") }), active != nil
     {
       let why = pause.why.isEmpty ? "" : " (\(pause.why))"
