@@ -56,7 +56,8 @@ let package = Package(
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
-    tests("NodeTests", ["guard-peer", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests("GuardTests", ["guard-peer", "Node", "Platform"]),
+    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]
 )
