@@ -6,7 +6,9 @@ enum Plant: String, CaseIterable {
   case noFence = "no-fence"
   case fenceWithoutTableLock = "fence-without-table-lock"
   case epochWithoutToken = "epoch-without-token"
+  case timelineIgnored = "timeline-ignored"
   case ackBeforeCommit = "ack-before-commit"
+  case warningIgnored = "commit-warning-ignored"
   case ackFromRead = "ack-from-read"
   case leaseFromReply = "lease-from-reply"
   case wallClockLease = "wall-clock-lease"
@@ -27,8 +29,10 @@ enum Plant: String, CaseIterable {
     switch self {
     case .noFence: "a write does not check the term at all"
     case .fenceWithoutTableLock: "a write checks the term by a plain SELECT, without the table lock"
-    case .epochWithoutToken: "a write compares the epoch, not the token"
+    case .epochWithoutToken: "a write compares the epoch, neither token nor timeline"
+    case .timelineIgnored: "a lane goes on in the same epoch after a failover of PostgreSQL"
     case .ackBeforeCommit: "a batch is acknowledged when its rows are sent, before COMMIT"
+    case .warningIgnored: "a COMMIT that answers with a warning is acknowledged"
     case .ackFromRead: "what a read shows as committed is acknowledged at once"
     case .leaseFromReply: "the lease counts from the reply instead of the sending"
     case .wallClockLease: "the lease counts on a clock that can be set"
@@ -56,7 +60,9 @@ enum Plant: String, CaseIterable {
     case .noProbe: .noProbe
     case .neverYields: .neverYields
     case .judgeOnSilence: .judgeOnSilence
-    case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .ackBeforeCommit, .ackFromRead, .wallClockLease,
+    case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .timelineIgnored, .warningIgnored, .ackBeforeCommit,
+      .ackFromRead,
+      .wallClockLease,
       .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime:
       []
     }
