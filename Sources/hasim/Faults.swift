@@ -24,6 +24,7 @@ final class Faults {
     let share = world.random.pick([0.12, 0.25, 0.5])
     var kinds: [FaultKind] = []
     for kind in FaultKind.allCases where world.random.chance(share) { kinds.append(kind) }
+    kinds += world.plan.plant?.favoured ?? []
     if kinds.isEmpty { kinds = [.killWorker, .stopAll] }
     self.kinds = kinds
     gap = world.random.pick([300...1_500, 1_000...4_000, 3_000...9_000])
@@ -242,6 +243,9 @@ final class Faults {
     // A synchronous standby that hangs stalls every commit; one that lags asynchronously does not.
     later(0...3_500) { [unowned self] in
       let tells = world.random.chance(0.5)
+      if let host = cluster.hosts.first(where: { $0.worker?.core.status.state == .active }), world.random.chance(0.4) {
+        strike(.stallThreads, host)
+      }
       cluster.database.failOver(downtime: world.random.milliseconds(100...2_500), tellsClients: tells)
       store.replicationStalled = false
     }

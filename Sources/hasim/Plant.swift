@@ -50,6 +50,23 @@ enum Plant: String, CaseIterable {
     }
   }
 
+  /// Kinds of faults that are always among those of a run with this bug: the hunt for the rare ones is shorter so.
+  var favoured: [FaultKind] {
+    switch self {
+    case .epochWithoutToken: [.missEpoch]
+    case .timelineIgnored: [.failOver, .failOver, .failOver]
+    case .warningIgnored: [.failOver, .stallCommits, .endLeaseSession, .stallThreads]
+    case .leaseFromReply: [.slowDatabase]
+    case .wallClockLease: [.setClock, .cutDatabase]
+    case .neverYields: [.cutDatabase]
+    case .lateResultBelieved: [.helper]
+    case .unconditionalBump: [.atStep, .loseLock]
+    case .noFence, .fenceWithoutTableLock, .ackBeforeCommit, .ackFromRead, .leaseNotEnforced, .addressBeforeBump,
+      .oldSessionsKept, .judgeWithoutCompare, .noProbe, .claimNotChecked, .addressWithoutLifetime, .judgeOnSilence:
+      []
+    }
+  }
+
   /// Those that sit in the core; the others are in the simulator's model of shell and database.
   var flaws: Flaws {
     switch self {
