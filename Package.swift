@@ -17,8 +17,8 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 let package = Package(
@@ -51,12 +51,13 @@ let package = Package(
     .executableTarget(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
-    tests("ElectionTests", ["Election"]),
+    tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
     tests("TelemetryTests", ["Telemetry"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
-    tests("NodeTests", ["guard-peer", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests("GuardTests", ["guard-peer", "Node", "Platform"]),
+    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]
 )

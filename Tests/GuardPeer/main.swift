@@ -5,6 +5,7 @@
 //   guard-peer --listen ADDRESS INTERFACE MS              prints who claims the address
 //   guard-peer --probe ADDRESS INTERFACE EVERY_MS MS      asks, and prints who answers
 //   guard-peer --impostor ADDRESS INTERFACE               claims the address once
+//   guard-peer --address-gone ADDRESS MS                  prints when this host's kernel loses the address
 //
 // Commands of the worker, a line each: `claim N MS`, `renew N MS`, `release N`, `probe N`, `status N`, `ready`, `mute`
 // (no sign of life any more, replies are still read), `exit N`.
@@ -115,6 +116,19 @@ func run(_ arguments: [String]) throws -> Int32 {
   case "--impostor":
     try lan(try address(), arguments[3]).announce()
     return 0
+  case "--address-gone":
+    let wanted = try address()
+    var monitor = try LinkMonitor()
+    let end = BootInstant.after(milliseconds: number(3))
+    say("watching")
+    while !wait(monitor.descriptor, for: .read, until: end).isEmpty {
+      let now = BootInstant.now()
+      for case .addressGone(let entry) in monitor.events() where entry.address == wanted {
+        say("gone \(now.nanoseconds)")
+        return 0
+      }
+    }
+    return 1
   default: return 64
   }
 }
