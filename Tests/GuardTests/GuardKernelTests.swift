@@ -261,6 +261,23 @@ struct GuardTests {
     #expect(try #require(node.hear("duplicateSeen")).contains(hardware(wire.there)))
   }
 
+  @Test func `a second interface of the own host on the same LAN is no duplicate`() throws {
+    let wire = try Wire()
+    ip("-n", wire.here, "link", "add", "e9", "type", "veth", "peer", "name", "e9", "netns", wire.there)
+    ip("-n", wire.there, "link", "add", "lan", "type", "bridge")
+    for name in ["e0", "e9"] {
+      ip("-n", wire.there, "link", "set", name, "master", "lan")
+      ip("-n", wire.there, "link", "set", name, "up")
+    }
+    ip("-n", wire.there, "link", "set", "lan", "up")
+    ip("-n", wire.here, "link", "set", "e9", "up")
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    // Somebody on the LAN asks: the kernel answers by both interfaces, and the guard itself asks as well.
+    #expect(node.hear("duplicateSeen", milliseconds: 700) == nil)
+  }
+
   @Test func `the LAN prober sees who holds the address and how often it was asked`() throws {
     let wire = try Wire()
     let node = try wire.start()
