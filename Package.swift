@@ -17,8 +17,8 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 let package = Package(
@@ -51,7 +51,7 @@ let package = Package(
     .executableTarget(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
-    tests("ElectionTests", ["Election"]),
+    tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
     tests("TelemetryTests", ["Telemetry"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),

@@ -44,14 +44,15 @@ BEGIN
     WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
       AND (pg_catalog.starts_with(p.proname::text, 'pg_advisory_')
         OR pg_catalog.starts_with(p.proname::text, 'pg_try_advisory_'))
+      AND pg_catalog.pg_has_role(current_user, p.proowner, 'USAGE')
   LOOP
     EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO standwatch_node, standwatch_owner', lock_function);
     EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', lock_function);
   END LOOP;
-EXCEPTION
-  WHEN insufficient_privilege THEN
+  IF pg_catalog.has_function_privilege('public', 'pg_catalog.pg_advisory_lock(bigint)', 'EXECUTE') THEN
     RAISE NOTICE 'the advisory lock functions stay open to everybody: only a superuser can close them'
       USING HINT = 'Run "hactl doctor"; it prints the statements a superuser has to run.';
+  END IF;
 END
 $advisory$;
 

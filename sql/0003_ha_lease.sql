@@ -7,7 +7,8 @@
 
 SET LOCAL ROLE standwatch_owner;
 
-CREATE FUNCTION ha.parse_identity(p_name text, OUT cluster text, OUT node text, OUT incarnation bigint, OUT role text)
+CREATE FUNCTION ha.parse_identity(
+    p_name text, OUT cluster text, OUT node text, OUT incarnation bigint, OUT role text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
   SET search_path = pg_catalog, pg_temp
   AS $$
@@ -32,7 +33,8 @@ CREATE FUNCTION ha.sessions()
   JOIN ha.cluster AS c ON c.cluster = i.cluster AND c.database_oid = a.datid
   WHERE pg_catalog.pg_has_role(a.usesysid, 'standwatch_node', 'MEMBER')
   $$;
-COMMENT ON FUNCTION ha.sessions IS 'All sessions of the nodes of this cluster; started_us is backend_start in µs of 1970';
+COMMENT ON FUNCTION ha.sessions IS
+  'All sessions of the nodes of this cluster; started_us is backend_start in µs of 1970';
 
 CREATE FUNCTION ha.lock_key(p_cluster text) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

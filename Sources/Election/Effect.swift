@@ -71,8 +71,10 @@ public enum AddressCommand: Equatable, Sendable {
 
 /// For ingest: listeners, connections and writer lanes.
 public enum IngestCommand: Equatable, Sendable {
-  /// Accept, with new lanes of this term. Answer: `.opened` or `.failed`.
-  case open(Term)
+  /// Accept, with new lanes of this term. A lane that finds itself on another timeline at any connect reports
+  /// `.laneFenced`: what it read before a failover of PostgreSQL proves nothing behind it, even in the same epoch.
+  /// Answer: `.opened` or `.failed`.
+  case open(TimelineTerm)
   /// Stop accepting and reading, commit what is in flight, tell clients. Answer: `.drained` or `.drainTimedOut`.
   case drain
   /// At once: stop accepting, acknowledge nothing more, abort writers, reset client connections. Answer: `.aborted`.

@@ -18,7 +18,7 @@ extension LeadershipCore {
   mutating func driveIngest(at now: Instant) {
     guard case .reigning(let reign) = role, reign.step == .ruling, ingest == .closed, let term = ledTerm else { return }
     ingest = .opening
-    ask(ingest: .open(term.term), within: settings.statementTimeout, at: now)
+    ask(ingest: .open(term), within: settings.statementTimeout, at: now)
   }
 
   mutating func ingestAnswered(_ id: OperationID, _ result: IngestResult, at now: Instant) {

@@ -89,6 +89,11 @@ extension LeadershipCore {
       }
     }
     window = next
+    if let beat = view(of: holder.node.node)?.lastBeat, beat.from == holder.node, beat.state.leads, !beat.resigned,
+      beat.term?.term == term
+    {
+      rulingSession = holder
+    }
   }
 
   /// Whether the holder of the lock is to be fenced, by what is known now.
@@ -101,9 +106,8 @@ extension LeadershipCore {
     let silent = isSilent(incarnation: window.holder.node, at: now)
     if silent, stillEnough && stands >= settings.judgeWindow || settings.flaws.contains(.judgeOnSilence) {
       fenceWanted = (window.holder, .silent)
-    } else if let view, let beat = view.lastBeat, let heard = view.lastHeard, beat.from == window.holder.node,
-      beat.resigned, !beat.state.leads, beat.term?.term == window.term, !isSilent(view, at: now),
-      heard >= window.holderSince + settings.peerBeatInterval * 2
+    } else if let view, let beat = view.lastBeat, beat.from == window.holder.node, beat.resigned, !beat.state.leads,
+      beat.term?.term == window.term, !isSilent(view, at: now), rulingSession == window.holder
     {
       fenceWanted = (window.holder, .resigned)
     } else if stillEnough, stands >= settings.leaseLifetime {

@@ -47,6 +47,8 @@ public struct LeadershipCore: Sendable {
   var reading: WatchReading?
   var readingAt: Instant
   var window: JudgeWindow?
+  /// The session that held the lock while its node said that it leads the term: what a resignation is about.
+  var rulingSession: LockHolder?
   var fenceWanted: (holder: LockHolder, reason: FenceReason)?
   /// The last successful fence, for the phases of the takeover.
   var fencedHolder: (node: NodeIncarnation, askedAt: Instant, fencedAt: Instant)?

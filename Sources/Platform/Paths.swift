@@ -60,6 +60,17 @@ public func userName(_ user: UInt32) -> String? {
   return unsafe String(cString: name)
 }
 
+/// Whether the user database has the user in the group, as its own or as a further one.
+public func isMember(user: UInt32, of group: UInt32) -> Bool {
+  // Sound: the record is read before anything else can ask for another.
+  guard let record = unsafe getpwuid(user), let name = unsafe record.pointee.pw_name else { return false }
+  var count: Int32 = 256
+  var groups = [gid_t](repeating: 0, count: Int(count))
+  // Sound: at most `count` groups are written; how many there were is in `count` afterwards.
+  guard unsafe getgrouplist(name, record.pointee.pw_gid, &groups, &count) >= 0 else { return false }
+  return groups.prefix(Int(count)).contains(group)
+}
+
 /// This host's name, without the domain.
 public func hostName() -> String {
   var buffer = [CChar](repeating: 0, count: 256)

@@ -1,7 +1,7 @@
 // JSON values that are passed on as text (attrs, labels) and small objects that are read (hello, replies).
 //
-// What passes `skipValue` is accepted by PostgreSQL's jsonb: same grammar (RFC 8259), strings as in Texts.swift, numbers
-// far inside of what numeric takes, bounded depth.
+// What passes `skipValue` is accepted by PostgreSQL's jsonb: same grammar (RFC 8259), strings as in Texts.swift,
+// numbers far inside of what numeric takes, bounded depth.
 
 private let greatestDepth = 32
 /// PostgreSQL's numeric takes 131072 digits before and 16383 behind the point.

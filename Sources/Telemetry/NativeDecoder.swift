@@ -66,14 +66,14 @@ public struct NativeDecoder: ~Copyable {
 
   /// Decodes lines of `buffer` into `batch` until something else than a record comes, or none is left.
   ///
-  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes. Refused records go into the batch, too:
-  /// they are part of its claim.
+  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes. Refused records go into the
+  /// batch, too: they are part of its claim.
   public mutating func decode(
     _ buffer: inout LineBuffer, _ cursor: inout NativeCursor, into batch: inout Batch, rowLimit: Int, byteLimit: Int
   ) -> Decoded {
     while true {
       if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit { return .full }
-      if cursor.takesRecords && cursor.next > cursor.lastAllowed { return beyondWindow(&buffer) }
+      if cursor.takesRecords && cursor.next > cursor.lastAllowed { return beyondWindow(&buffer, &cursor) }
       guard let end = buffer.lineEnd() else { return overlongRest(&buffer, &cursor, &batch) }
       let start = buffer.start
       if cursor.isSkipping || end == start {
@@ -116,17 +116,22 @@ public struct NativeDecoder: ~Copyable {
   }
 
   /// The window is full: pings are still answered, records have to wait.
-  @inline(never) private mutating func beyondWindow(_ buffer: inout LineBuffer) -> Decoded {
+  @inline(never) private func beyondWindow(_ buffer: inout LineBuffer, _ cursor: inout NativeCursor) -> Decoded {
     while let end = buffer.lineEnd() {
       let start = buffer.start
       if buffer.withBytes({ isBlank($0, start, end) }) {
         buffer.consume(to: end + 1)
         continue
       }
-      guard let other = buffer.withBytes({ noRecord($0, start, end) }) else { return .windowFull }
+      guard let other = buffer.withBytes({ noRecord($0, start, end) }) else {
+        cursor.waitsForWindow = true
+        return .windowFull
+      }
       buffer.consume(to: end + 1)
       return other
     }
+    // Part of a line that fills the buffer is no ping.
+    cursor.waitsForWindow = buffer.isFull
     return buffer.isFull ? .windowFull : .incomplete
   }
 

@@ -20,6 +20,8 @@ public struct NativeCursor: Equatable, Sendable {
   var lastAllowed: Int64 = 0
   /// Whether records may come now.
   var takesRecords = false
+  /// A record has come that is beyond the window: nothing is decoded before the window moves.
+  var waitsForWindow = false
   /// The rest of an overlong line is being dropped.
   var isSkipping = false
   /// First record without `hello`: the session is asked before it is taken.
@@ -57,7 +59,8 @@ public struct NativeSession: Equatable, Sendable {
     /// Check the token, settle and close an older connection of the stream (`superseded`), register the stream in a
     /// fenced transaction; when that has committed call `lookedUp`, or `refused`.
     case lookUp(Hello)
-    /// Write the hole behind what is committed up to `last` to `ingest.gap` in a fenced transaction; then `gapRecorded`.
+    /// Write the hole behind what is committed up to `last` to `ingest.gap` in a fenced transaction; then
+    /// `gapRecorded`.
     case recordGap(stream: Int64, last: Int64)
     case send([UInt8])
     /// Close when everything sent before has left. What is queued of this connection stays queued.
@@ -77,10 +80,12 @@ public struct NativeSession: Equatable, Sendable {
     cursor = NativeCursor(source: peer, allowsAnonymous: limits.allowsAnonymous)
   }
 
-  /// Whether the decoder may be called: not while a hello is answered, nor after the end.
+  /// Whether the decoder may be called and the socket read: not while a hello is answered, not while a record waits for
+  /// the window, nor after the end.
   public var mayDecode: Bool {
     switch state {
-    case .fresh, .anonymous, .streaming: true
+    case .fresh, .anonymous: true
+    case .streaming: !cursor.waitsForWindow
     case .lookingUp, .recordingGap, .closed: false
     }
   }
@@ -131,6 +136,7 @@ public struct NativeSession: Equatable, Sendable {
     lines += NativeReply.ack(seq).line
     acked = seq
     cursor.lastAllowed = acked + limits.window
+    cursor.waitsForWindow = false
     return [.send(lines)]
   }
   /// A newer hello of the same stream came; whatever of this connection is queued is settled without it.

@@ -74,6 +74,15 @@ public struct SyslogDecoder: ~Copyable {
     var end = range.upperBound
     while end > at, case let c = byte(bytes, end - 1), c == 0 || c == 0x0a || c == 0x0d { end -= 1 }
     while at < end && work.count < maxMessage {
+      // A datagram has no padding behind it: its last bytes go one by one.
+      if end - at >= 8 && work.count + 8 <= maxMessage {
+        let next = word(bytes, at)
+        let stops = zerosAndHighs(next)
+        let plain = stops == 0 ? 8 : firstMark(stops)
+        work.append(next, plain)
+        at += plain
+        if stops == 0 { continue }
+      }
       let c = byte(bytes, at)
       if c < 0x80 {
         if c == 0 { work.append(scalar: 0xfffd) } else { work.append(c) }
@@ -137,8 +146,27 @@ public struct SyslogDecoder: ~Copyable {
     }
   }
 
-  /// The id of a name, cut at 200 bytes; a name whose id is taken by another goes by "?".
+  /// The id of a name; what is no name goes by another.
   private mutating func note(
+    _ kind: NameKind, _ range: Range<Int>, orElse other: String, _ batch: inout Batch
+  ) -> Int64 {
+    if !range.isEmpty && range.count <= 200 && range.allSatisfy({ work.bytes[$0] >= 0x20 }) {
+      let copy = work.bytes
+      // Sound: bytes of UInt8 have no padding.
+      let bytes = unsafe copy.span.bytes
+      let id = NameHash.id(bytes, range.lowerBound, range.count)
+      switch names.note(kind, id, bytes, range.lowerBound, range.count) {
+      case .known: return id
+      case .new:
+        batch.addName(kind, id, bytes.extracting(range))
+        return id
+      case .collision: break
+      }
+    }
+    return noteOdd(kind, range, orElse: other, &batch)
+  }
+  /// A name cut at 200 bytes, without control characters; a name whose id is taken by another goes by "?".
+  @inline(never) private mutating func noteOdd(
     _ kind: NameKind, _ range: Range<Int>, orElse other: String, _ batch: inout Batch
   ) -> Int64 {
     var name = Array(work.bytes[range].prefix(200))

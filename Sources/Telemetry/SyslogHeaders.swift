@@ -141,7 +141,7 @@ extension SyslogDecoder {
     let today = Int(now.dividedFloor(by: 86_400_000_000))
     let thisYear = date(daysSince2000: max(today, -730_000)).year
     var best: Int64?
-    for year in written.map({ [$0] }) ?? [thisYear - 1, thisYear, thisYear + 1] {
+    for year in (written ?? thisYear - 1)...(written ?? thisYear + 1) {
       guard year >= 1, day <= daysIn(month: month, of: year) else { continue }
       let seconds = ((daysSince2000(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - zoneOffsetSeconds
       let time = Int64(seconds) * 1_000_000 + micro
@@ -154,9 +154,22 @@ extension SyslogDecoder {
   private func distance(_ a: Int64, _ b: Int64) -> UInt64 { (a < b ? b &- a : a &- b).magnitude }
 
   private func scanMonth(_ at: Int) -> Int? {
-    let names = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-    let found = work.bytes[at..<at + 3].map { $0 | 0x20 }
-    return names.firstIndex { Array($0.utf8) == found }.map { $0 + 1 }
+    let name = (work.bytes[at] | 0x20, work.bytes[at + 1] | 0x20, work.bytes[at + 2] | 0x20)
+    switch UInt64(name.0) | UInt64(name.1) << 8 | UInt64(name.2) << 16 {
+    case key("jan"): return 1
+    case key("feb"): return 2
+    case key("mar"): return 3
+    case key("apr"): return 4
+    case key("may"): return 5
+    case key("jun"): return 6
+    case key("jul"): return 7
+    case key("aug"): return 8
+    case key("sep"): return 9
+    case key("oct"): return 10
+    case key("nov"): return 11
+    case key("dec"): return 12
+    default: return nil
+    }
   }
   private func scanDigits(_ at: inout Int, _ counts: ClosedRange<Int>) -> Int? {
     var value = 0

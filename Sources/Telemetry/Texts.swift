@@ -20,6 +20,15 @@ struct ScratchText: ~Copyable {
     bytes[count] = byte
     count += 1
   }
+  /// The first `used` bytes of a word; the others are overwritten by what comes next.
+  @inline(__always) mutating func append(_ word: UInt64, _ used: Int) {
+    let end = count
+    var span = bytes.mutableSpan
+    // Sound: bytes of UInt8 may hold anything, and the store is bounds-checked.
+    var raw = unsafe span.mutableBytes
+    raw.storeBytes(of: word.littleEndian, toByteOffset: end, as: UInt64.self)
+    count = end &+ used
+  }
   /// The UTF-8 of a scalar value that is no surrogate.
   mutating func append(scalar: UInt32) {
     switch scalar {

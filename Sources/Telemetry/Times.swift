@@ -1,6 +1,6 @@
 // RFC 3339 times to microseconds since 2000-01-01 UTC, PostgreSQL's own count, and the calendar they need.
 
-/// Days from 2000-01-01 to a date of the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
+/// Days from 2000-01-01 to a date of our calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
 func daysSince2000(_ year: Int, _ month: Int, _ day: Int) -> Int {
   let y = month <= 2 ? year - 1 : year
   let era = y / 400

@@ -42,6 +42,9 @@ private let highs: UInt64 = 0x8080_8080_8080_8080
   return (line &- ones) & ~line & highs
 }
 
+/// Marks the bytes of `word` that are zero or above 0x7f; only the lowest mark is exact.
+@inline(__always) func zerosAndHighs(_ word: UInt64) -> UInt64 { (((word &- ones) & ~word) | word) & highs }
+
 /// Index, 0...7, of the lowest mark of a non-zero `stringStops` or `newlines`.
 @inline(__always) func firstMark(_ marks: UInt64) -> Int { marks.trailingZeroBitCount &>> 3 }
 

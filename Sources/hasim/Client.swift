@@ -109,6 +109,7 @@ final class Client {
     guard last > acknowledged else { return }
     if last > produced { world.fail("stream \(stream): record \(last) acknowledged that was never sent") }
     acknowledged = last
+    world.trace("stream \(stream)", "acknowledged to \(last)")
     progressedAt = world.now
   }
 

@@ -298,11 +298,12 @@ final class Database {
   }
 
   /// A standby takes over on a new timeline; what it had not received is gone.
-  func failOver(downtime: Moment) {
+  func failOver(downtime: Moment, tellsClients: Bool) {
     guard up else { return }
     disturbed()
     up = false
-    dropSessions(nil)
+    // A dead machine tells nobody.
+    dropSessions(tellsClients ? "connection reset" : nil)
     let lost = store.failOver()
     world.trace("database", "fails over to timeline \(store.timeline), \(lost) commits lost, epoch \(store.term.epoch)")
     world.after(downtime) { [self] in comeUp() }
@@ -322,7 +323,6 @@ final class Database {
     for session in all {
       session.alive = false
       session.transaction = nil
-      // A dead machine tells nobody.
       if let reason { session.ended(reason) }
     }
   }

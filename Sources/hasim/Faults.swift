@@ -5,7 +5,7 @@ import Election
 enum FaultKind: CaseIterable {
   case killWorker, stopWorker, stopAll, killAll, pauseMachine, crashHost, cutPeers, cutDatabase, cutBoth, noise
   case endLeaseSession, loseLock, restartDatabase, failOver, stallCommits, helper, pause, noPromote, switchover
-  case removeAddress, localFault, atStep, setClock, slowDatabase, stallThreads, holdLane
+  case removeAddress, localFault, atStep, setClock, slowDatabase, stallThreads, holdLane, missEpoch
 }
 
 final class Faults {
@@ -24,6 +24,7 @@ final class Faults {
     let share = world.random.pick([0.12, 0.25, 0.5])
     var kinds: [FaultKind] = []
     for kind in FaultKind.allCases where world.random.chance(share) { kinds.append(kind) }
+    kinds += world.plan.plant?.favoured ?? []
     if kinds.isEmpty { kinds = [.killWorker, .stopAll] }
     self.kinds = kinds
     gap = world.random.pick([300...1_500, 1_000...4_000, 3_000...9_000])
@@ -50,8 +51,9 @@ final class Faults {
     return world.random.pick(cluster.hosts)
   }
 
-  private func strike(_ kind: FaultKind) {
-    let host = victim()
+  private func strike(_ kind: FaultKind) { strike(kind, victim()) }
+
+  private func strike(_ kind: FaultKind, _ host: Host) {
     switch kind {
     case .killWorker: host.killWorker("killed")
     case .killAll: host.killAll()
@@ -72,6 +74,7 @@ final class Faults {
     case .restartDatabase:
       cluster.database.restart(downtime: world.random.milliseconds(200...4_000), clean: world.random.chance(0.5))
     case .failOver: failOver()
+    case .missEpoch: missEpoch()
     case .stallCommits: stallCommits()
     case .helper, .removeAddress, .localFault, .setClock, .stallThreads: harm(host, kind)
     case .pause, .noPromote, .switchover: operate(host, kind)
@@ -109,7 +112,7 @@ final class Faults {
     case .setClock: host.wallOffset += (world.random.chance(0.5) ? -1 : 1) * world.random.milliseconds(100...10_000)
     case .stallThreads:
       host.disturbed()
-      if world.random.chance(0.5) {
+      if world.random.chance(0.3) {
         host.worker?.perform { $0.deliver(.criticalThreads(ticking: false)) }
       } else {
         host.worker?.stallControl(true)
@@ -121,7 +124,7 @@ final class Faults {
       }
     case .killWorker, .stopWorker, .stopAll, .killAll, .pauseMachine, .crashHost, .cutPeers, .cutDatabase, .cutBoth,
       .noise, .endLeaseSession, .loseLock, .restartDatabase, .failOver, .stallCommits, .pause, .noPromote, .switchover,
-      .atStep, .slowDatabase, .holdLane:
+      .atStep, .slowDatabase, .holdLane, .missEpoch:
       break
     }
   }
@@ -238,8 +241,26 @@ final class Faults {
     store.replicationStalled = true
     cluster.database.disturbed()
     // A synchronous standby that hangs stalls every commit; one that lags asynchronously does not.
-    later(0...1_500) { [unowned self] in
-      cluster.database.failOver(downtime: world.random.milliseconds(100...2_500))
+    later(0...3_500) { [unowned self] in
+      let tells = world.random.chance(0.5)
+      if let host = cluster.hosts.first(where: { $0.worker?.core.status.state == .active }), world.random.chance(0.4) {
+        strike(.stallThreads, host)
+      }
+      cluster.database.failOver(downtime: world.random.milliseconds(100...2_500), tellsClients: tells)
+      store.replicationStalled = false
+    }
+  }
+
+  /// The standby misses a promotion and takes over right then, while the one who was promoted is slow to notice.
+  private func missEpoch() {
+    let store = cluster.database.store
+    store.replicationStalled = true
+    harmLease(.endLeaseSession)
+    later(100...1_500) { [unowned self] in
+      if let host = cluster.hosts.first(where: { $0.worker?.core.status.state == .active }), world.random.chance(0.7) {
+        strike(.stallThreads, host)
+      }
+      cluster.database.failOver(downtime: world.random.milliseconds(50...500), tellsClients: world.random.chance(0.3))
       store.replicationStalled = false
     }
   }

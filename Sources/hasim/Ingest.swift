@@ -7,7 +7,7 @@ final class Ingest {
   private let me: NodeIncarnation
   private let world: World
   weak var worker: Worker?
-  private(set) var term: Term?
+  private(set) var term: TimelineTerm?
   private var accepting = false
   private var lanes: [Int: StreamLane] = [:]
   private var draining: OperationID?
@@ -89,7 +89,7 @@ final class StreamLane {
   private let host: Host
   private let me: NodeIncarnation
   private let world: World
-  private let term: Term
+  private let term: TimelineTerm
   private let stream: Int
   private weak var ingest: Ingest?
   private var ended = false
@@ -102,7 +102,7 @@ final class StreamLane {
   /// Grows with every attempt: what belongs to an earlier one is dropped.
   private var attempt = 0
 
-  init(host: Host, me: NodeIncarnation, term: Term, stream: Int, of ingest: Ingest) {
+  init(host: Host, me: NodeIncarnation, term: TimelineTerm, stream: Int, of ingest: Ingest) {
     self.host = host
     self.me = me
     world = host.world
@@ -200,11 +200,25 @@ final class StreamLane {
         self.link = link
         link.session.ended = { [weak self] _ in self?.serverClosed(link) }
         if !link.session.alive { return serverClosed(link) }
-        let former = formerSession
-        formerSession = nil
-        call(link, attempt, { [self] _ in if let former { database.terminate(former, "replaced by its lane") } }) {
-          [self] in tryNow()
-        }
+        greet(link, self.attempt)
+      }
+    }
+  }
+
+  /// The first exchange on a connection: which timeline is this, and the former backend is to end.
+  private func greet(_ link: Link, _ attempt: Int) {
+    let former = formerSession
+    formerSession = nil
+    var timeline: UInt32 = 0
+    call(link, attempt) { [self] _ in
+      timeline = database.store.timeline
+      if let former { database.terminate(former, "replaced by its lane") }
+    } _: { [self] in
+      let careless = world.has(.timelineIgnored) || world.has(.epochWithoutToken)
+      if timeline != term.timeline, !careless {
+        ingest?.worker?.deliver(.laneFenced(term.term))
+      } else {
+        tryNow()
       }
     }
   }
@@ -236,7 +250,7 @@ final class StreamLane {
   // MARK: The fenced transaction
 
   private func write(_ kind: Transaction.Kind, _ link: Link, _ attempt: Int) {
-    let transaction = Transaction(pid: link.session.pid, kind: kind, term: term)
+    let transaction = Transaction(pid: link.session.pid, kind: kind, term: term.term)
     transaction.claimed = { [self] in answer(link, attempt) { [self] in copy(transaction, link, attempt) } }
     transaction.finished = { [self] outcome in answer(link, attempt) { [self] in settled(outcome, attempt) } }
     call(link, attempt, { [self] in database.write($0, transaction) }, {})
@@ -267,7 +281,7 @@ final class StreamLane {
         next()
       case .barrier, .gap: waitingHello == nil ? resume() : next()
       }
-    case .fenced: ingest?.worker?.deliver(.laneFenced(term))
+    case .fenced: ingest?.worker?.deliver(.laneFenced(term.term))
     case .duplicate, .gap:
       // Another attempt or another node was first, or the client is ahead: begin with a read.
       work = nil

@@ -6,7 +6,9 @@ enum Plant: String, CaseIterable {
   case noFence = "no-fence"
   case fenceWithoutTableLock = "fence-without-table-lock"
   case epochWithoutToken = "epoch-without-token"
+  case timelineIgnored = "timeline-ignored"
   case ackBeforeCommit = "ack-before-commit"
+  case warningIgnored = "commit-warning-ignored"
   case ackFromRead = "ack-from-read"
   case leaseFromReply = "lease-from-reply"
   case wallClockLease = "wall-clock-lease"
@@ -27,8 +29,10 @@ enum Plant: String, CaseIterable {
     switch self {
     case .noFence: "a write does not check the term at all"
     case .fenceWithoutTableLock: "a write checks the term by a plain SELECT, without the table lock"
-    case .epochWithoutToken: "a write compares the epoch, not the token"
+    case .epochWithoutToken: "a write compares the epoch, neither token nor timeline"
+    case .timelineIgnored: "a lane goes on in the same epoch after a failover of PostgreSQL"
     case .ackBeforeCommit: "a batch is acknowledged when its rows are sent, before COMMIT"
+    case .warningIgnored: "a COMMIT that answers with a warning is acknowledged"
     case .ackFromRead: "what a read shows as committed is acknowledged at once"
     case .leaseFromReply: "the lease counts from the reply instead of the sending"
     case .wallClockLease: "the lease counts on a clock that can be set"
@@ -46,6 +50,23 @@ enum Plant: String, CaseIterable {
     }
   }
 
+  /// Kinds of faults that are always among those of a run with this bug: the hunt for the rare ones is shorter so.
+  var favoured: [FaultKind] {
+    switch self {
+    case .epochWithoutToken: [.missEpoch]
+    case .timelineIgnored: [.failOver, .failOver, .failOver]
+    case .warningIgnored: [.failOver, .stallCommits, .endLeaseSession, .stallThreads]
+    case .leaseFromReply: [.slowDatabase]
+    case .wallClockLease: [.setClock, .cutDatabase]
+    case .neverYields: [.cutDatabase]
+    case .lateResultBelieved: [.helper]
+    case .unconditionalBump: [.atStep, .loseLock]
+    case .noFence, .fenceWithoutTableLock, .ackBeforeCommit, .ackFromRead, .leaseNotEnforced, .addressBeforeBump,
+      .oldSessionsKept, .judgeWithoutCompare, .noProbe, .claimNotChecked, .addressWithoutLifetime, .judgeOnSilence:
+      []
+    }
+  }
+
   /// Those that sit in the core; the others are in the simulator's model of shell and database.
   var flaws: Flaws {
     switch self {
@@ -56,7 +77,9 @@ enum Plant: String, CaseIterable {
     case .noProbe: .noProbe
     case .neverYields: .neverYields
     case .judgeOnSilence: .judgeOnSilence
-    case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .ackBeforeCommit, .ackFromRead, .wallClockLease,
+    case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .timelineIgnored, .warningIgnored, .ackBeforeCommit,
+      .ackFromRead,
+      .wallClockLease,
       .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime:
       []
     }

@@ -211,6 +211,7 @@ final class Store {
       if live, written != term {
         world.fail("a batch of epoch \(written.epoch) became visible in epoch \(term.epoch) (stream \(stream))")
       }
+      if live { world.trace("database", "stored stream \(stream) \(first) to \(last)\(gap ? " gap" : "")") }
       stored[stream, default: []].append(Stored(first: first, last: last, gap: gap))
     case .barrier: break
     case .release(let of, let node, let expires):
@@ -253,6 +254,8 @@ final class Store {
       return true
     case .replicating:
       // The wait for the standby is cancelled: committed here, and visible, whether the standby has it or not.
+      // What the client is told is a warning, and to a sound client that is no acknowledgement.
+      if !world.has(.warningIgnored) { transaction.finished = { _ in } }
       if let index = log.lastIndex(where: { $0.transaction === transaction }) { show(index) }
       return true
     }
@@ -283,6 +286,7 @@ final class Store {
     for entry in lost where !synchronous {
       if case .batch(let stream, let first, let last, _, _) = entry.change { excused.append((stream, first, last)) }
     }
+    for entry in lost { world.trace("database", "lost \(entry.change)") }
     log.removeSubrange(replicated...)
     holders = []
     queue = []

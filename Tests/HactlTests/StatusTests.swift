@@ -47,8 +47,8 @@ private func view() -> ClusterView {
   view.leader = "a"
   view.lockHolder = "a"
   view.nodes = [
-    .init(node: "a", incarnation: 7, state: "active", beatAgeMilliseconds: 100, noPromote: false),
-    .init(node: "b", incarnation: 5, state: "standby", beatAgeMilliseconds: 300, noPromote: false),
+    .init(node: "a", incarnation: 7, state: "active", beatAgeMilliseconds: 100, noPromote: false, waits: false),
+    .init(node: "b", incarnation: 5, state: "standby", beatAgeMilliseconds: 300, noPromote: false, waits: false),
   ]
   view.lastTakeover = NodeStatus.Takeover(
     epoch: 12, node: "a", at: "2026-11-20T06:00:00.123Z", reason: "listeners open and address held",
@@ -123,9 +123,9 @@ private func page(_ situation: Situation) -> String { situation.rendered(Style(c
         ! nobody could take over from b: a is silent
           → start the other node, or look at its log
 
-          NODE  STATE     EPOCH  POSTGRESQL  ADDRESS  HEARD
-          a     (active)  -      -           -        90 s ago, in the database
-          b     active    -      -           -        300 ms ago, in the database
+          NODE  STATE   EPOCH  POSTGRESQL  ADDRESS  HEARD
+          a     silent  -      -           -        last beat 90 s ago
+          b     active  -      -           -        last beat 300 ms ago
 
           epoch          12, promoted: a
           lock           held by a
@@ -140,13 +140,15 @@ private func page(_ situation: Situation) -> String { situation.rendered(Style(c
     own.peers[0].links.append(NodeStatus.Link(link: "10.78.0.2:7401"))
     own.noPromote = ["b"]
     var there = view()
-    there.pause = .init(by: "root@mon-1", why: "switch work", at: "2026-11-20T05:00:00Z")
     let troubles = Situation(cluster: "plant1", own: own, view: there).troubles()
     #expect(troubles.allSatisfy { !$0.bad })
     #expect(
       troubles.map(\.mend) == [
-        "hactl no-promote b --off", "hactl resume", "look at that link; the others still carry",
+        "hactl no-promote b --off", "look at that link; the others still carry",
       ])
+    there.pause = .init(by: "root@mon-1", why: "switch work", at: "2026-11-20T05:00:00Z")
+    let paused = Situation(cluster: "plant1", own: own, view: there).troubles()
+    #expect(paused.map(\.mend) == ["hactl resume", "look at that link; the others still carry"])
   }
 
   @Test func `an active node without its address is broken, and so is a thread that hangs`() {
@@ -170,6 +172,15 @@ private func page(_ situation: Situation) -> String { situation.rendered(Style(c
     #expect(
       troubles.first
         == Trouble(bad: true, problem: "nobody serves, and promotions are paused by ann", mend: "hactl resume"))
+  }
+
+  @Test func `a standby that waits in the lock writes no beats, and is not taken for silent`() {
+    var there = view()
+    there.nodes[1] = .init(
+      node: "b", incarnation: 5, state: "starting", beatAgeMilliseconds: 90_000, noPromote: false, waits: true)
+    let situation = Situation(cluster: "plant1", view: there)
+    #expect(situation.troubles().isEmpty)
+    #expect(page(situation).contains("b     standby  -      -           -        waits for the lock\n"))
   }
 
   @Test(arguments: [

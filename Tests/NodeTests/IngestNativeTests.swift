@@ -65,7 +65,8 @@ import Testing
     #expect(try harness.stored() == (9000, 9000))
   }
 
-  @Test(arguments: [[Int64(1), 3], [1, 1], [2]]) func `a gap or a repetition ends the connection`(seqs: [Int64]) throws {
+  @Test(arguments: [[Int64(1), 3], [1, 1], [2]]) func `a gap or a repetition ends the connection`(seqs: [Int64]) throws
+  {
     let harness = try IngestHarness().activate()
     let (client, _) = try NativeClient.open(harness)
     for seq in seqs { try client.send(queueLines(seq...seq)) }

@@ -195,6 +195,7 @@ private func text(_ text: String) -> [UInt8] { Array(text.utf8) }
     #expect(mayOperate((process: 1, user: 0, group: 0), socketGroup: 5))
     #expect(mayOperate((process: 1, user: Int32(geteuid()), group: 77), socketGroup: 5))
     #expect(mayOperate((process: 1, user: 4242, group: 5), socketGroup: 5))
-    #expect(!mayOperate((process: 2_000_000_000, user: 4242, group: 4242), socketGroup: 5))
+    #expect(!mayOperate((process: 1, user: 4242, group: 4242), socketGroup: 5))
+    #expect(isMember(user: 0, of: 0) && !isMember(user: 0, of: 4242) && !isMember(user: 987_654, of: 987_654))
   }
 }

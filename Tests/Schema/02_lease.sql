@@ -65,11 +65,11 @@ FROM ha.watch();
 
 -- Settings.
 SELECT pg_temp.expect_error('SELECT ha.set_setting(''colour'', ''1'', ''op'')', '22023');
-SELECT pg_temp.expect_error('SELECT ha.set_setting(''batch_rows'', ''0'', ''op'')', '22023');
-SELECT pg_temp.expect_error('SELECT ha.set_setting(''batch_rows'', ''1; DROP'', ''op'')', '22023');
+SELECT pg_temp.expect_error('SELECT ha.set_setting(''claim_keep_minutes'', ''0'', ''op'')', '22023');
+SELECT pg_temp.expect_error('SELECT ha.set_setting(''claim_keep_minutes'', ''1; DROP'', ''op'')', '22023');
 SELECT pg_temp.expect_error('SELECT ha.set_setting(''failback_to'', ''A B'', ''op'')', '22023');
 SELECT ha.set_setting('failback_to', 'node-a', 'op') \g /dev/null
-SELECT ha.set_setting('batch_rows', '2000', 'op') \g /dev/null
-SELECT pg_temp.expect(value = '2000', 'a setting is set') FROM ha.setting WHERE key = 'batch_rows';
-SELECT ha.set_setting('batch_rows', NULL, 'op') \g /dev/null
+SELECT ha.set_setting('claim_keep_minutes', '2000', 'op') \g /dev/null
+SELECT pg_temp.expect(value = '2000', 'a setting is set') FROM ha.setting WHERE key = 'claim_keep_minutes';
+SELECT ha.set_setting('claim_keep_minutes', NULL, 'op') \g /dev/null
 SELECT pg_temp.expect(count(*) = 7, 'operators'' acts are in the history: ' || count(*)) FROM ha.event;

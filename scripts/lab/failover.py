@@ -89,13 +89,17 @@ def address_milliseconds(world, trial, seen):
     return max(0.0, (spans[0]["first_ns"] - trial.began) / 1e6) if spans else None
 
 
+def since(trial, moment):
+    """Milliseconds from the fault to a moment; None when it is not known."""
+    return None if moment is None else round(max(0.0, (moment - trial.began) / 1e6), 1)
+
+
 def figures(world, fault, trials, acks, report, seen):
     rows = []
     for trial in trials:
-        since = lambda moment: None if moment is None else round(max(0.0, (moment - trial.began) / 1e6), 1)  # noqa: E731
         address = address_milliseconds(world, trial, seen)
         rows.append({
-            "detect_ms": since(trial.detected), "promote_ms": since(trial.promoted),
+            "detect_ms": since(trial, trial.detected), "promote_ms": since(trial, trial.promoted),
             "address_ms": None if address is None else round(address, 1),
             "gap_ms": round(gap_milliseconds(acks, trial), 1), "from": trial.node, "to": trial.new_node,
         })

@@ -98,8 +98,8 @@ class Network:
     # Faults
 
     def set_links(self, name, up):
-        """Cuts or mends all links of a machine at the switch."""
-        for port in (f"{name}0", f"{name}1"):
+        """Cuts or mends all links of a machine at the switch; the LAN last, so that no farewell gets out."""
+        for port in (f"{name}1", f"{name}0"):
             self._in(self.lan, "link", "set", port, "up" if up else "down")
 
     def set_second_link(self, name, up):

@@ -95,6 +95,9 @@ class World:
         for node in self.nodes.values():
             node.start()
         self.wait_healed(30)
+        # The first leader ever has all partitions to make.
+        wait_until(lambda: self.database.value("SELECT from_ts IS NOT NULL FROM telemetry.accepted_range()") == "t", 20,
+                   lambda: f"there are partitions; {self.explain()}")
 
     # What there is
 
@@ -114,7 +117,9 @@ class World:
 
     def standby(self):
         """A node that does not lead."""
-        leader = self.leader()
+        return self.standby_of(self.leader())
+
+    def standby_of(self, leader):
         return next(node for node in self.nodes.values() if node is not leader)
 
     def epoch(self):

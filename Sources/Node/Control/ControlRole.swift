@@ -176,9 +176,9 @@ final class ControlRole {
 
   private func carryOut(_ id: OperationID, _ command: IngestCommand, _ deadline: BootInstant) {
     switch command {
-    case .open(let term):
+    case .open(let led):
       executors.ingest.activate(
-        epoch: term.epoch, token: term.token, timeline: core.status.term?.timeline ?? 0, operation: id.number)
+        epoch: led.term.epoch, token: led.term.token, timeline: led.timeline, operation: id.number)
     case .drain: executors.ingest.drain(reason: "switchover", deadline: deadline, operation: id.number)
     case .abort:
       executors.ingest.stop(reason: core.status.state.name, operation: id.number)

@@ -38,6 +38,8 @@ final class ClientConnection {
   var isClosed = false
   /// Nothing is read any more; closed when `outgoing` is sent, at the latest at this time.
   var closeAt: BootInstant?
+  /// Its share of the intake's `bufferBytes`.
+  var counted = 0
   private(set) var outgoing: [UInt8] = []
   private var sent = 0
 
@@ -52,6 +54,8 @@ final class ClientConnection {
     syslog = SyslogCursor(peer: peer)
   }
 
+  /// What it makes us keep.
+  var heldBytes: Int { lines.count + outgoingCount }
   var hasOutgoing: Bool { sent < outgoing.count }
   var outgoingCount: Int { outgoing.count - sent }
 

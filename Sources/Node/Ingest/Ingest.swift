@@ -47,7 +47,7 @@ public final class Ingest: Sendable {
     let intake = try Intake(
       configuration: configuration, settings: settings, handles: lanes, gate: gate, mailbox: mailbox, upkeep: upkeep,
       published: published, report: report)
-    let ingest = try RoleThread(name: "ingest", scheduling: .nice(-5)) { intake.run() }
+    let ingest = try RoleThread(name: "ingest") { intake.run() }
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
     let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }

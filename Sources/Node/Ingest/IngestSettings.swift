@@ -12,8 +12,8 @@ struct IngestSettings: Sendable {
   var batchRows = 20_000
   var batchBytes = 2 << 20
   /// An idle lane is given a batch of this many rows at once; a smaller one waits a little for more.
-  var eagerRows = 1000
-  var lingerMilliseconds: Int64 = 4
+  var eagerRows = 2000
+  var lingerMilliseconds: Int64 = 5
   /// A client that has not said hello by then is closed.
   var greetingMilliseconds: Int64 = 10_000
   /// A client that is told `bye` may close by itself for this long, then it is reset.

@@ -54,6 +54,7 @@ final class Intake {
   static let epoch2000Microseconds: Int64 = 946_684_800_000_000
 
   var scratch = [UInt8](repeating: 0, count: 65_536)
+  /// What clients' lines and answers take beyond the least of each.
   var bufferBytes = 0
   var shed = ShedCounts()
   var counters = IngestSnapshot()
@@ -103,7 +104,7 @@ final class Intake {
   private func nextDeadline() -> BootInstant {
     var deadline = nextTick
     for front in fronts where !front.isBusy {
-      if let begun = front.begunAt { deadline = min(deadline, begun.adding(milliseconds: settings.lingerMilliseconds)) }
+      if let begun = front.begunAt { deadline = min(deadline, begun.adding(milliseconds: lingerMilliseconds)) }
     }
     switch phase {
     case .draining(_, _, let until, _): deadline = min(deadline, until)
@@ -156,6 +157,7 @@ final class Intake {
     counters.firstCommitMilliseconds = nil
     for front in fronts {
       front.hasHalted = false
+      front.isFenced = false
       front.handle.mailbox.post(.activate(activation))
     }
     upkeep.post(.activate(activation))
@@ -203,7 +205,7 @@ final class Intake {
       return
     }
     log(.notice, "intake drains", ["reason": reason])
-    readLastDatagrams()
+    readLastOfSyslog()
     closeListeners()
     phase = .draining(activation, reason: reason, deadline: deadline, operation: operation)
     for connection in connections.values { adjust(connection) }
@@ -213,7 +215,7 @@ final class Intake {
   private func proceed(_ now: BootInstant) {
     switch phase {
     case .draining(let activation, let reason, let deadline, let operation):
-      let isEmpty = fronts.allSatisfy { !$0.isBusy && $0.filling.isEmpty }
+      let isEmpty = fronts.allSatisfy { !$0.isBusy && $0.filling.isEmpty && $0.held.isEmpty }
       guard isEmpty || now >= deadline else { return }
       for connection in Array(connections.values) {
         if connection.wire == .native {

@@ -5,21 +5,24 @@ internal import Telemetry
 extension Intake {
   /// Gives the lane what has been filled, if it is idle and the batch is due.
   func dispatch(_ front: LaneFront, _ now: BootInstant) {
-    guard activation != nil, let spare = front.spare, !front.filling.isEmpty else { return }
+    guard activation != nil, !front.isFenced, let spare = front.spare, !front.filling.isEmpty else { return }
     let rows = front.filling.batch.rowCount
     let isDue =
       !isServing || rows >= settings.eagerRows || !front.filling.requests.isEmpty
       || front.filling.batch.byteCount >= batchBytes
-      || now >= (front.begunAt ?? now).adding(milliseconds: settings.lingerMilliseconds)
+      || now >= (front.begunAt ?? now).adding(milliseconds: lingerMilliseconds)
     guard isDue else { return }
     front.spare = nil
     front.hand(over: spare)
     resumeHeld(front)
   }
 
+  /// A batch waits this long for more; not the first of an epoch.
+  var lingerMilliseconds: Int64 { hasCommitted ? settings.lingerMilliseconds : 0 }
+
   /// Serves those that wait for room, first come first served, as long as there is some.
   func resumeHeld(_ front: LaneFront) {
-    guard !front.held.isEmpty, !front.isResuming else { return }
+    guard !front.isResuming else { return }
     front.isResuming = true
     defer { front.isResuming = false }
     let waiting = front.held
@@ -46,7 +49,9 @@ extension Intake {
     guard let work = taken else { return }
     switch work.end {
     case .committed: committed(work)
-    case .aborted: countLost(front.underWayUnnumbered, "stopped")
+    case .aborted:
+      countLost(front.underWayUnnumbered, "stopped")
+      if activation != nil { front.isFenced = true }
     case .givenUp(let reason): givenUp(front, reason)
     }
     front.take(back: work)
@@ -148,6 +153,7 @@ extension Intake {
       }
     }
     for front in fronts { resumeHeld(front) }
+    closeHogs()
     if activation != nil, now >= nextShedFlush, !shed.isEmpty, upkeep.post(.shed(shed.rows)) == .posted {
       nextShedFlush = now.adding(milliseconds: settings.shedFlushMilliseconds)
       shed = ShedCounts()

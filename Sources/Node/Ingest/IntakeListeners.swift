@@ -34,7 +34,8 @@ extension Intake {
       listeners.append(Listener(.syslogTCP, address, try listenStream(address, freeBind: true)))
     }
     for address in configuration.listen.syslogUDP {
-      let socket = try bindDatagram(address, receiveBuffer: settings.datagramBufferBytes)
+      let socket = try bindDatagram(
+        address, receiveBuffer: settings.datagramBufferBytes, freeBind: true)
       listeners.append(Listener(.syslogUDP, address, socket))
     }
     for (index, listener) in listeners.enumerated() {
@@ -85,6 +86,7 @@ extension Intake {
       return
     }
     setKeepalive(descriptor.raw, idle: 15, interval: 5, count: 3)
+    setUserTimeout(descriptor.raw, milliseconds: 30_000)
     let token = nextToken
     nextToken += 1
     let raw = descriptor.raw
@@ -99,7 +101,6 @@ extension Intake {
     }
     connections[token] = connection
     perAddress[host] = ofHost + 1
-    bufferBytes += connection.lines.capacity
   }
 
   /// No descriptor is left: with the reserved one the client is at least told at once.
@@ -126,7 +127,7 @@ extension Intake {
     connection.isClosed = true
     poller.remove(connection.descriptor.raw)
     if resetting { resetOnClose(connection.descriptor.raw) }
-    bufferBytes -= connection.lines.capacity
+    recount(connection)
     let left = (perAddress[connection.peer] ?? 1) - 1
     perAddress[connection.peer] = left > 0 ? left : nil
     if let stream = connection.registered, streams[stream] == connection.token { streams[stream] = nil }

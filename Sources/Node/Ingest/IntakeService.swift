@@ -19,20 +19,14 @@ extension Intake {
   /// Decodes what is there, then reads on, until nothing comes, something is full, or others have to have their turn.
   func serve(_ connection: ClientConnection) {
     guard !connection.isClosed, connection.closeAt == nil else { return }
-    let capacity = connection.lines.capacity
-    defer { bufferBytes += connection.lines.capacity - capacity }
     var turn = settings.turnBytes
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
-      if bufferBytes > configuration.ingest.memoryBytes / 2 {
-        // Only what others still hold can be in the way: lines are small, and batches have bounds of their own.
-        hold(connection)
-        break
-      }
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
       let start = scratch.count - room
       switch receive(connection.descriptor.raw, into: &scratch, from: start) {
       case .done(let count):
         _ = connection.lines.append(scratch.span.extracting(start..<start + count))
+        recount(connection)
         // Less than was asked for: nothing more is there.
         turn = count < room ? 0 : turn - count
       case .wouldBlock: turn = 0
@@ -43,7 +37,12 @@ extension Intake {
       }
     }
     if connection.isClosed { return }
-    if connection.lines.count == 0 || connections.count > 64 { connection.lines.releaseMemory() }
+    recount(connection)
+    if connection.lines.count == 0 || connections.count > 64 || bufferBytes > bufferLimit / 2 {
+      connection.lines.releaseMemory()
+      recount(connection)
+    }
+    if bufferBytes > bufferLimit { closeHogs() }
     finishIfEnded(connection)
     adjust(connection)
   }
@@ -219,7 +218,28 @@ extension Intake {
   }
   private func flush(_ connection: ClientConnection) {
     guard let activation, let whole = gate.whileOpen(activation.epoch, { connection.flush() }) else { return }
-    if !whole || connection.outgoingCount > settings.outgoingBytes { close(connection, resetting: !whole) }
+    if !whole || connection.outgoingCount > settings.outgoingBytes { return close(connection, resetting: true) }
+    recount(connection)
+  }
+
+  // MARK: memory
+
+  var bufferLimit: Int { configuration.ingest.memoryBytes / 2 }
+  /// Keeps the sum of what all connections hold.
+  func recount(_ connection: ClientConnection) {
+    let now =
+      connection.isClosed
+      ? 0 : connection.lines.capacity - connection.lines.initialCapacity + connection.outgoing.count
+    bufferBytes += now - connection.counted
+    connection.counted = now
+  }
+  /// While too much is held, those that hold most have to go: long lines that never end, answers that nobody reads.
+  func closeHogs() {
+    guard bufferBytes > bufferLimit else { return }
+    for connection in connections.values.sorted(by: { $0.heldBytes > $1.heldBytes }) where bufferBytes > bufferLimit {
+      count("memory", in: &counters.refusedByReason)
+      close(connection, resetting: true)
+    }
   }
 
   /// Waits for what can be used now and for nothing else.
@@ -274,9 +294,10 @@ extension Intake {
       try? poller.modify(listener.descriptor.raw, token: UInt64(index) + 1, for: .read)  // the next turn tries again
     }
   }
-  /// Before a drain: what the kernel still holds.
-  func readLastDatagrams() {
+  /// Before a drain: what the kernel still holds of those who won't send it again.
+  func readLastOfSyslog() {
     for listener in listeners where listener.kind == .syslogUDP { receiveDatagrams(listener) }
+    for connection in Array(connections.values) where connection.wire == .syslogTCP { serve(connection) }
   }
 
   // MARK: small things

@@ -86,7 +86,11 @@ struct Lane: ~Copyable {
       do {
         _ = try connected()
         note(activation == nil ? .warm : .idle)
-      } catch { return }
+      } catch {
+        // Interrupted, and the command is on its way.
+        _ = wait(handle.mailbox.descriptor, for: .read, until: .after(milliseconds: 10))
+        return
+      }
     }
     guard let session else { return }
     let ready = waitAny(

@@ -23,6 +23,8 @@ final class LaneFront {
   var underWayUnnumbered = (rows: 0, bytes: 0)
   var hasSession = false
   var hasHalted = true
+  /// Fenced: it writes nothing more in this epoch, so nothing more is read for it.
+  var isFenced = false
   /// `resumeHeld` is under way: serving a connection can lead back to it.
   var isResuming = false
 
@@ -35,7 +37,7 @@ final class LaneFront {
 
   var isBusy: Bool { spare == nil }
   func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
-    filling.batch.rowCount < rows && filling.batch.byteCount < bytes
+    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes
   }
   /// What was decoded before is known to PostgreSQL no more than before it came.
   func forget() {

@@ -25,6 +25,8 @@ struct Upkeep: ~Copyable {
   private var shed: [ShedRow] = []
   private var mustEnsure = false
   private var window: TimeWindow?
+  /// Integers of `ha.setting`.
+  private var values: [String: Int64] = [:]
   private var reportedFailure = ""
 
   /// A class, so that it can be dropped from within.
@@ -48,7 +50,8 @@ struct Upkeep: ~Copyable {
         switch command {
         case .activate(let activation):
           self.activation = activation
-          nextRound = .now()
+          // Not in the way of the promotion, unless nothing can be taken before.
+          nextRound = .after(milliseconds: window == nil ? 0 : 2000)
         case .halt: activation = nil
         case .ensurePartitions:
           mustEnsure = true
@@ -68,6 +71,7 @@ struct Upkeep: ~Copyable {
   private mutating func round() {
     do throws(PostgresError) {
       let session = try connected()
+      try readSettings(session)
       try readWindow(session)
       if activation != nil || mustEnsure {
         try ensurePartitions(session)
@@ -124,14 +128,16 @@ struct Upkeep: ~Copyable {
 
   /// Not fenced: it is idempotent, under a lock of its own, and must not keep a promotion waiting.
   private mutating func ensurePartitions(_ session: LaneConnection) throws(PostgresError) {
-    let back = try setting("accept_past_days", session) ?? settings.daysBack
-    let ahead = try setting("accept_ahead_days", session) ?? settings.daysAhead
+    let back = values["accept_past_days"].map { Int($0) } ?? settings.daysBack
+    let ahead = values["accept_ahead_days"].map { Int($0) } ?? settings.daysAhead
     _ = try session.connection.run("SELECT telemetry.ensure_partitions(\(back), \(ahead))", deadline: deadline)
   }
-  private mutating func setting(_ key: String, _ session: LaneConnection) throws(PostgresError) -> Int? {
-    try session.connection.query(
-      "SELECT coalesce(s.value, s.default_value) FROM ha.setting AS s WHERE s.key = $1", [key], deadline: deadline
-    ).scalar.flatMap { Int($0) }
+  private mutating func readSettings(_ session: LaneConnection) throws(PostgresError) {
+    let rows = try session.connection.run(
+      "SELECT s.key, coalesce(s.value, s.default_value) FROM ha.setting AS s WHERE s.kind = 'integer'",
+      deadline: deadline
+    ).rows
+    for row in rows where row.count == 2 { if let key = row[0] { values[key] = row[1].flatMap { Int64($0) } } }
   }
 
   private mutating func writeShed(_ session: LaneConnection, _ activation: Activation) throws(PostgresError) {
@@ -154,7 +160,7 @@ struct Upkeep: ~Copyable {
   }
 
   private mutating func prune(_ session: LaneConnection) throws(PostgresError) {
-    let minutes = try setting("claim_keep_minutes", session) ?? settings.claimKeepMinutes
+    let minutes = values["claim_keep_minutes"].map { Int($0) } ?? settings.claimKeepMinutes
     // Small bites, so that no transaction is long; what is left is for the next round.
     for _ in 0..<20 {
       let pruned = try session.connection.run(

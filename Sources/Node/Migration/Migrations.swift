@@ -126,6 +126,11 @@ private func rollBack(_ session: inout Connection) {
 }
 
 private func describe(_ error: PostgresError, _ file: MigrationFile) -> MigrationError {
+  // Roles belong to the whole server: another database's migration may just be making the same ones.
+  let meets = error.constraint == "pg_authid_rolname_index" || error.message == "tuple concurrently updated"
+  if meets {
+    return MigrationError("\(file.path): another migration changes the same roles (\(error))", canRetry: true)
+  }
   switch error.state {
   case "55P03", "40P01", "40001":
     return MigrationError(

@@ -65,9 +65,6 @@ public final class OperatorServer: Sendable {
 func mayOperate(_ credentials: (process: Int32, user: Int32, group: Int32), socketGroup: UInt32) -> Bool {
   if credentials.user == 0 || credentials.user == Int32(bitPattern: effectiveUser()) { return true }
   if UInt32(bitPattern: credentials.group) == socketGroup { return true }
-  // Supplementary groups are not in SO_PEERCRED.
-  guard let text = try? readFile("/proc/\(credentials.process)/status", limit: 1 << 16) else { return false }
-  let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
-  guard let groups = lines.first(where: { $0.hasPrefix("Groups:") }) else { return false }
-  return groups.dropFirst(7).split(separator: " ").contains { UInt32($0.filter(\.isNumber)) == socketGroup }
+  // Further groups are not in SO_PEERCRED, and another user's process can't be looked at in a hardened unit.
+  return isMember(user: UInt32(bitPattern: credentials.user), of: socketGroup)
 }

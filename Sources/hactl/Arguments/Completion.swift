@@ -22,7 +22,7 @@ private func words(_ command: CommandSpec) -> String {
     .joined(separator: " ")
 }
 
-private func bashCompletion() -> String {
+func bashCompletion() -> String {
   var cases = ""
   for command in commands { cases += "    \(command.spec.name)) words='\(words(command.spec))' ;;\n" }
   return """
@@ -46,7 +46,7 @@ private func bashCompletion() -> String {
     """
 }
 
-private func zshCompletion() -> String {
+func zshCompletion() -> String {
   func quoted(_ text: String) -> String {
     text.replacing("'", with: "'\\''").replacing("[", with: "\\[").replacing("]", with: "\\]").replacing(
       ":", with: "\\:")

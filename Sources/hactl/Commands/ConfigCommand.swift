@@ -6,7 +6,7 @@ internal import Postgres
 let configSpec = CommandSpec(
   name: "config", usage: "[list | get KEY | set KEY VALUE | reset KEY] [--json]",
   summary: "show or change what all nodes share",
-  details: "Values are checked by PostgreSQL against their kind and range. Nodes take a change up within a minute.",
+  details: "Values are checked by PostgreSQL against their kind and range. A star marks what is not the default.",
   options: [OptionSpec(names: ["--json", "-j"], value: nil, help: "one line of JSON a setting")],
   maximumOperands: 3, operands: ["list", "get", "set", "reset"])
 

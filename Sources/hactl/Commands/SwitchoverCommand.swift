@@ -57,10 +57,12 @@ func requireActiveHere(_ configuration: NodeConfiguration, for what: String) thr
       code: error.reason == .noPermission ? ExitCode.permission : ExitCode.unreachable)
   }
   if own.isActive { return own }
-  let active = own.peers.first { !$0.silent && $0.state == "active" }?.node ?? own.leader
+  let last = own.leader == own.node ? nil : own.leader
+  let active = own.peers.first { !$0.silent && $0.state == "active" }?.node ?? last
   throw Failure(
     "\(own.node), the node on this host, is \(own.state), not active",
-    mend: active.map { "the active node is \($0): run hactl \(what) on it" } ?? "no active node is known: hactl status")
+    mend: active.map { "the active node is \($0): run hactl \(what) on it" }
+      ?? "no node is active now; hactl status says why")
 }
 
 func handOver(
@@ -83,7 +85,10 @@ func handOver(
     reply = try client.ask(
       .switchover(to: to, timeoutMilliseconds: timeoutMilliseconds), deadline: deadline.adding(milliseconds: 1000))
   } catch { throw Failure("\(error)", mend: "hactl status") }
-  guard reply.ok else { throw Failure(reply.message, mend: "hactl status says what is in the way") }
+  guard reply.ok else {
+    let isPaused = before.paused != nil
+    throw Failure(reply.message, mend: isPaused ? "hactl resume" : "hactl status says what is in the way")
+  }
   guard let after = awaitSuccessor(configuration, epoch: epoch, deadline: deadline) else {
     throw Failure(
       "\(before.node) handed over, but no node serves yet after \(milliseconds(BootInstant.now().milliseconds(since: began)))",

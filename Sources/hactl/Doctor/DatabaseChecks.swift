@@ -20,8 +20,7 @@ func checkDatabase(_ configuration: NodeConfiguration, _ tool: Tool, _ checkup: 
   guard try checkSchema(&session, deadline, &checkup) else { return }
   try checkRights(&session, configuration, tool, deadline, &checkup)
   checkup.begin("cluster in PostgreSQL")
-  try checkCluster(&session, configuration, deadline, &checkup)
-  try checkStored(&session, deadline, &checkup)
+  if try checkCluster(&session, configuration, deadline, &checkup) { try checkStored(&session, deadline, &checkup) }
 }
 
 private func checkServer(_ session: inout Connection, _ deadline: BootInstant, _ checkup: inout Checkup) throws {
@@ -156,9 +155,10 @@ private func checkRights(
       + "EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO standwatch_node, standwatch_owner', f); END LOOP; END $$")
 }
 
+/// False when no node has ever been here.
 private func checkCluster(
   _ session: inout Connection, _ configuration: NodeConfiguration, _ deadline: BootInstant, _ checkup: inout Checkup
-) throws {
+) throws -> Bool {
   let pinned = try session.run(
     """
     SELECT c.cluster, c.system_identifier = (SELECT s.system_identifier FROM pg_control_system() AS s) \
@@ -167,7 +167,7 @@ private func checkCluster(
   ).rows.first.map(TextRow.init)
   guard let pinned else {
     checkup.note("the database is not pinned to a cluster yet: the first node that starts does it")
-    return
+    return false
   }
   checkup.require(
     pinned[0] == configuration.cluster && pinned.boolean(1), "the database is pinned to \(configuration.cluster)",
@@ -195,7 +195,9 @@ private func checkCluster(
       checkup.warn("node \(node) has never written a beat", "start it, or mend its connection string")
       continue
     }
-    if row.beatAgeMilliseconds < 5000 {
+    if row.waits {
+      checkup.fine("node \(node) waits for the lock")
+    } else if row.isAlive {
       checkup.fine("node \(node) wrote its beat \(milliseconds(Double(row.beatAgeMilliseconds))) ago: \(row.state)")
     } else {
       checkup.error(
@@ -203,10 +205,11 @@ private func checkCluster(
         "systemctl status standwatchd on \(node)")
     }
   }
-  for row in view.nodes where !configured.contains(row.node) && row.beatAgeMilliseconds < 5000 {
+  for row in view.nodes where !configured.contains(row.node) && row.isAlive {
     checkup.error(
       "node \(row.node) is alive in the database, but not configured here as a peer", "add it to peers.nodes")
   }
+  return true
 }
 
 private func checkStored(_ session: inout Connection, _ deadline: BootInstant, _ checkup: inout Checkup) throws {
@@ -216,7 +219,8 @@ private func checkStored(_ session: inout Connection, _ deadline: BootInstant, _
       SELECT r.from_ts IS NOT NULL, extract(epoch FROM r.until_ts - now()) / 86400, \
       (SELECT coalesce(sum(g.last - g.first + 1), 0) FROM ingest.gap AS g WHERE g.at > now() - interval '7 days'), \
       (SELECT count(*) FROM ingest.rejected AS j WHERE j.at > now() - interval '1 day'), \
-      (SELECT coalesce(sum(s.messages), 0) FROM ingest.shed AS s WHERE s.at > now() - interval '1 day') \
+      (SELECT coalesce(sum(s.messages), 0) FROM ingest.shed AS s WHERE s.at > now() - interval '1 day'), \
+      (SELECT extract(epoch FROM now() - max(d.started_at)) / 86400 FROM ha.drill AS d WHERE d.verdict = 'passed') \
       FROM telemetry.accepted_range() AS r
       """, deadline: deadline
     ).rows.first ?? [])
@@ -241,5 +245,10 @@ private func checkStored(_ session: inout Connection, _ deadline: BootInstant, _
   if let shed = row.integer(4), shed > 0 {
     checkup.note(
       "\(grouped(shed)) UDP messages were shed in the last day", "use syslog over TCP for what must not be lost")
+  }
+  if let days = row.number(5), days < 90 {
+    checkup.fine("a drill passed \(milliseconds(days * 86_400_000)) ago")
+  } else {
+    checkup.note("no drill has passed in the last 90 days", "rehearse: hactl drill switchover, then hactl drill kill")
   }
 }

@@ -89,6 +89,7 @@ private func checkInterface(_ interface: String, _ checkup: inout Checkup) {
 private func checkServiceAddress(
   _ service: NodeConfiguration.ServiceAddress, _ status: NodeStatus?, _ checkup: inout Checkup
 ) {
+  // Either way there is no list.
   guard let ip = findProgram("ip"),
     let shown = try? runCommand(
       ip, ["-o", "address", "show", "to", service.address], deadline: .after(milliseconds: 2000)), shown.succeeded
@@ -129,6 +130,7 @@ private func checkForeign(
     checkup.note("service IP \(service.address) is not on this host; whether another has it can't be told from here")
     return
   }
+  // A ping that could not be sent is no answer.
   let answer = try? runCommand(
     ping, ["-c", "1", "-W", "1", service.address], deadline: .after(milliseconds: 2000))
   if answer?.succeeded == true {

@@ -61,7 +61,7 @@ private func checkPriorities(_ process: Int32, _ checkup: inout Checkup) {
   var plain: [String] = []
   var seen = 0
   for thread in threads {
-    guard let bytes = try? readFile("\(folder)/\(thread)/stat", limit: 4096) else { continue }
+    guard let bytes = try? readFile("\(folder)/\(thread)/stat", limit: 4096) else { continue }  // the thread ended
     let text = String(decoding: bytes, as: UTF8.self)
     guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else { continue }
     let name = String(text[text.index(after: open)..<close])

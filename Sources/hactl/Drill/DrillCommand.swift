@@ -97,7 +97,7 @@ private func ask(_ kind: DrillKind, _ configuration: NodeConfiguration, _ before
     This drill \(kind.does).
     Node \(before.node) of cluster \(before.cluster) serves \(addresses), epoch \(before.epoch ?? 0); its clients \
     will \(kind.movesTheService ? "be moved to another node" : "notice nothing, if all is well").
-    Go on? Type "yes": 
-    """)
+    Go on? Type "yes":
+    """ + " ")
   guard readLine()?.trimmingPrefix(" ") == "yes" else { throw Failure("nothing was done") }
 }

@@ -23,7 +23,7 @@ struct DrillReport: Codable, Equatable, Sendable {
   /// the longest time between two.
   var gapMilliseconds: Double?
   var gapLimitMilliseconds: Double
-  /// Until the node with the fault was ready again; nil when it was not, or needed not be.
+  /// From the end of the fault until the node that had it was ready again; nil when it was already, or never.
   var recoveredMilliseconds: Double?
   var made: Int64 = 0
   var acknowledged: Int64 = 0

@@ -168,8 +168,12 @@ struct DrillRun: ~Copyable {
     let until = began.adding(milliseconds: limits.recoveryMilliseconds)
     while BootInstant.now() < until, signals.next() == nil {
       // A node that does not answer is not ready.
-      if let status = try? askStatus(configuration, milliseconds: 500), status.state == "standby" || status.isActive {
-        report.recoveredMilliseconds = BootInstant.now().milliseconds(since: began)
+      if let status = try? askStatus(configuration, milliseconds: 500), status.database.reachable,
+        status.state == "standby" || status.isActive
+      {
+        // Ready before anybody asked: then there is no time to tell.
+        let took = BootInstant.now().milliseconds(since: began)
+        if took > 100 { report.recoveredMilliseconds = took }
         say("\(before.node) is \(status.state) again")
         return
       }

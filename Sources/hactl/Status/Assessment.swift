@@ -57,9 +57,9 @@ extension Situation {
       }
     }
     for row in view?.nodes ?? [] where !lines.contains(where: { $0.node == row.node }) {
-      var line = NodeLine(node: row.node, state: row.state, source: "database")
+      var line = NodeLine(node: row.node, state: row.presentState, source: "database")
       line.heardMilliseconds = Double(row.beatAgeMilliseconds)
-      line.isFresh = row.beatAgeMilliseconds < 5000
+      line.isFresh = row.isAlive
       lines.append(line)
     }
     for peer in own?.peers ?? [] where !lines.contains(where: { $0.node == peer.node }) {
@@ -94,7 +94,8 @@ extension Situation {
         "\(fresh.map(\.node).joined(separator: " and ")) both say that they are active",
         "only one of them can write; look again in two seconds, then at hactl history")
     }
-    if let active { addStandbys(lines, active, warn) }
+    let isPaused = view?.pause != nil || own?.paused != nil
+    if let active, !isPaused { addStandbys(lines, active, warn) }
     if let pause = view?.pause ?? own?.paused.map({ ClusterView.Pause(by: $0.by, why: $0.why, at: "") }), active != nil
     {
       let why = pause.why.isEmpty ? "" : " (\(pause.why))"
@@ -188,7 +189,7 @@ extension Situation {
       let names = dead.map(\.link).joined(separator: ", ")
       if dead.count < peer.links.count {
         warn("no beats from \(peer.node) by \(names)", "look at that link; the others still carry")
-      } else if let row = view?.nodes.first(where: { $0.node == peer.node }), row.beatAgeMilliseconds < 5000,
+      } else if let row = view?.nodes.first(where: { $0.node == peer.node }), row.isAlive,
         row.state != "stopped"
       {
         warn(

@@ -13,6 +13,13 @@ struct ClusterView: Codable, Equatable, Sendable {
     /// Since its last beat in the database, by the server's clock.
     var beatAgeMilliseconds: Int64
     var noPromote: Bool
+    /// Whether this run of the node has a lease session now: a standby waits in it, and writes no beats meanwhile.
+    var waits: Bool
+
+    /// Whether it was alive within the last seconds.
+    var isAlive: Bool { waits || beatAgeMilliseconds < 5000 }
+    /// The state of its last beat, unless it has been waiting for the lock since.
+    var presentState: String { waits && beatAgeMilliseconds > 1000 && state != "standby" ? "standby" : state }
   }
   struct Excluded: Codable, Equatable, Sendable {
     var node: String
@@ -42,7 +49,8 @@ func readCluster(_ session: inout Connection, deadline: BootInstant) throws(Post
   let watched = try session.run(
     """
     SELECT w.epoch, w.timeline, w.leader_node, w.holder_pid, w.holder_node, w.successor, w.node, w.incarnation, \
-    w.state, w.beat_age_ms, w.no_promote FROM ha.watch() AS w; \
+    w.state, w.beat_age_ms, w.no_promote, w.holder_node IS DISTINCT FROM w.node AND EXISTS (SELECT FROM ha.sessions() \
+    AS s WHERE s.node = w.node AND s.incarnation = w.incarnation AND s.role = 'lease') FROM ha.watch() AS w; \
     SELECT c.paused, c.paused_by, c.paused_why, to_char(c.paused_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), \
     (SELECT to_char(l.since, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM ha.leadership AS l) FROM ha.control AS c; \
     SELECT n.node, n.set_by, n.why FROM ha.no_promote AS n ORDER BY n.node; \
@@ -63,7 +71,7 @@ func readCluster(_ session: inout Connection, deadline: BootInstant) throws(Post
     guard let node = row[6] else { return nil }
     return ClusterView.NodeRow(
       node: node, incarnation: row.integer(7) ?? 0, state: row[8] ?? "unknown",
-      beatAgeMilliseconds: row.integer(9) ?? 0, noPromote: row.boolean(10))
+      beatAgeMilliseconds: row.integer(9) ?? 0, noPromote: row.boolean(10), waits: row.boolean(11))
   }
   if let control = tables[1].first {
     view.since = control[4]

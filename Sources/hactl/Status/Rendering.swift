@@ -96,10 +96,12 @@ extension Situation {
     switch line.source {
     case "socket": heard = "this host"
     case "beat": heard = line.heardMilliseconds.map { "\(milliseconds($0)) ago" } ?? "never"
-    default: heard = (line.heardMilliseconds.map { "\(milliseconds($0)) ago" } ?? "?") + ", in the database"
+    default:
+      let last = line.heardMilliseconds.map { "\(milliseconds($0)) ago" } ?? "?"
+      heard = line.isFresh && line.state == "standby" ? "waits for the lock" : "last beat \(last)"
     }
     return [
-      line.node, (line.isFresh ? line.state : "(\(line.state))") + (line.noPromote ? ", no-promote" : ""),
+      line.node, (line.isFresh ? line.state : "silent") + (line.noPromote ? ", no-promote" : ""),
       line.epoch.map { "\($0)" } ?? "-", line.databaseReachable.map { $0 ? "reachable" : "AWAY" } ?? "-",
       line.addressHeld.map { $0 ? "held" : "-" } ?? "-", heard,
     ]

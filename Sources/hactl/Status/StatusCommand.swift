@@ -66,9 +66,8 @@ struct StatusSource: ~Copyable {
           + (error.reason == .noPermission ? " (run hactl as root, or join the socket's group)" : "")
       }
     } catch {
-      // With --connection the database alone will do; then this host runs no node.
+      // With --connection the database alone will do: this host runs no node.
       guard tool.connectionOption != nil else { throw error }
-      situation.ownError = "\(error)"
     }
     do {
       situation.view = try readView(configuration)

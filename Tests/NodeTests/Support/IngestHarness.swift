@@ -23,10 +23,11 @@ final class IngestHarness: Sendable {
 
   init(
     server: PrivatePostgres? = nil, settings: IngestSettings = IngestSettings(), lanes: Int = 2,
-    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest()
+    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil
   ) throws {
     let server = try server ?? PrivatePostgres.shared.get()
-    let connection = try server.makeDatabase()
+    var connection = try server.makeDatabase()
+    if let relay { connection = connection.replacing("port=\(server.port)", with: "port=\(relay.port)") }
     self.server = server
     let parsed = try ConnectionString(connection)
     database = try #require(parsed["dbname"])
@@ -138,7 +139,9 @@ final class NativeClient {
       switch Platform.send(descriptor.raw, bytes, from: sent) {
       case .done(let count): sent += count
       case .wouldBlock:
-        if Platform.wait(descriptor.raw, for: .write, until: deadline).isEmpty { throw TestTimeout(what: "room to send") }
+        if Platform.wait(descriptor.raw, for: .write, until: deadline).isEmpty {
+          throw TestTimeout(what: "room to send")
+        }
       case .closed: throw SystemError(call: "send", code: EPIPE)
       case .failed(let code): throw SystemError(call: "send", code: code)
       }
@@ -172,7 +175,8 @@ final class NativeClient {
     return reply
   }
   /// Reads until `seq` is acknowledged; answers the rejects that came before.
-  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = 20_000) throws -> [(seq: Int64, reason: String)] {
+  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = 20_000) throws -> [(seq: Int64, reason: String)]
+  {
     var rejects: [(seq: Int64, reason: String)] = []
     while true {
       switch try reply(milliseconds: milliseconds) {

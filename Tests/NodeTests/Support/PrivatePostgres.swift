@@ -118,7 +118,7 @@ final class PrivatePostgres: Sendable {
         sleep(until: .after(milliseconds: 20))
       }
     }
-    let migrations = repository + "/sql"
+    let migrations = packageFolder + "/sql"
     for file in try PrivatePostgres.files(migrations) where file.hasSuffix(".sql") {
       let text = String(decoding: try readFile(migrations + "/" + file), as: UTF8.self)
       try query("BEGIN; \(text); COMMIT", on: "sw_template")
@@ -156,7 +156,7 @@ final class PrivatePostgres: Sendable {
 }
 
 /// The folder that holds Package.swift.
-let repository: String = #filePath.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 }
+let packageFolder: String = #filePath.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 }
 
 /// A TCP and UDP port of 127.0.0.1 that was free a moment ago.
 func freePort() throws -> UInt16 {
