@@ -47,15 +47,11 @@ let package = Package(
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
 
-<<<<<<< HEAD
     // The guard's own binary in its tests: the real guard with a worker that obeys its standard input.
     .executableTarget(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
-    tests("ElectionTests", ["Election"]),
-=======
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
->>>>>>> election
     tests("TelemetryTests", ["Telemetry"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
