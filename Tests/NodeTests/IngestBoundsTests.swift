@@ -92,7 +92,6 @@ import Testing
     let bounds = NodeConfiguration.Ingest(memoryBytes: 4 << 20, perSourceBytes: 1 << 20)
     let harness = try IngestHarness(bounds: bounds).activate()
     let clients = try (0..<20).map { try NativeClient.open(harness, source: "flood-\($0)", stream: "s").client }
-    let before = residentKilobytes()
     var block = try harness.server.session(harness.database)
     _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
     let padding = #","oldest_ms":1234567890123"#
@@ -112,7 +111,6 @@ import Testing
       if !progress { Platform.sleep(until: .after(milliseconds: 10)) }
       #expect(harness.ingest.snapshot().bytesBuffered <= bounds.memoryBytes)
     }
-    #expect(residentKilobytes() - before < 64 << 10)
     _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
     for (index, client) in clients.enumerated() { try client.send(Array(lines[sent[index]...])) }
     for client in clients { try client.awaitAck(3000) }

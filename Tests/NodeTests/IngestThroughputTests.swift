@@ -9,7 +9,7 @@ import Testing
 
 private let wanted = unsafe getenv("STANDWATCH_MEASURE").map { unsafe String(cString: $0) }.flatMap { Int64($0) }
 
-@Suite struct IngestThroughputTests {
+@Suite(.serialized) struct IngestThroughputTests {
   /// `STANDWATCH_MEASURE=400000 swift test -c release ...` prints the figures.
   @Test func `one connection keeps both works of its lane filled, and every record is acknowledged`() throws {
     let count = wanted ?? 30_000
@@ -37,6 +37,55 @@ private let wanted = unsafe getenv("STANDWATCH_MEASURE").map { unsafe String(cSt
     #expect(ended.withLock { $0 })
     #expect(try harness.stored() == (Int(count), Int(count)))
     if wanted != nil { try report(harness, count, milliseconds) }
+  }
+
+  /// A thousand sources in release builds, fewer otherwise, each with small pieces one after the other.
+  @Test func `many sources are served from little memory`() throws {
+    let sources = wanted == nil ? 100 : 1000
+    let harness = try IngestHarness().activate()
+    let before = residentKilobytes()
+    let opening = BootInstant.now()
+    let clients = try (0..<sources).map { try NativeClient(harness.native, source: "source-\($0)") }
+    for client in clients { _ = try client.reply() }
+    let opened = BootInstant.now().milliseconds(since: opening)
+    let begun = BootInstant.now()
+    let rounds = Int64(wanted == nil ? 3 : 20)
+    for round in 0..<rounds {
+      let lines = queueLines(round * 20 + 1...round * 20 + 20)
+      for client in clients { try client.send(lines) }
+    }
+    for client in clients { try client.awaitAck(rounds * 20) }
+    let milliseconds = BootInstant.now().milliseconds(since: begun)
+    let rows = sources * Int(rounds) * 20
+    #expect(try harness.stored() == (rows, rows))
+    let grown = residentKilobytes() - before
+    if wanted != nil {
+      // Alone in its process only.
+      #expect(grown < 100 << 10)
+      print(
+        "MEASURED \(sources) sources welcome in \(opened) ms, \(Int(Double(rows) / milliseconds * 1000)) rows/s,",
+        "grown by \(grown >> 10) MiB to \(residentKilobytes() >> 10) MiB")
+    }
+  }
+
+  /// From the promotion to the first acknowledgement, by warm lanes.
+  @Test func `the first acknowledgement comes soon after a promotion`() throws {
+    let harness = try IngestHarness()
+    try harness.wait("warm lanes") { $0.contains(.lanesReady(2)) }
+    let begun = BootInstant.now()
+    try harness.activate()
+    let listening = BootInstant.now()
+    let (client, _) = try NativeClient.open(harness)
+    let welcomed = BootInstant.now()
+    try client.send(queueLines(1...1))
+    try client.awaitAck(1)
+    let acked = BootInstant.now()
+    #expect(acked.milliseconds(since: begun) < 3000)
+    if wanted != nil {
+      print(
+        "MEASURED first ack: listening \(listening.milliseconds(since: begun)) (with the promotion),",
+        "welcome \(welcomed.milliseconds(since: listening)), ack \(acked.milliseconds(since: welcomed)) ms")
+    }
   }
 
   private func report(_ harness: IngestHarness, _ count: Int64, _ milliseconds: Double) throws {

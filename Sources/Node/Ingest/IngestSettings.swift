@@ -7,7 +7,7 @@ struct IngestSettings: Sendable {
   var connectDeadlineMilliseconds: Int64 = 1000
   /// Between attempts of a lane to connect or to write; doubled up to the second value.
   var retryMilliseconds: Int64 = 20
-  var longestRetryMilliseconds: Int64 = 1000
+  var longestRetryMilliseconds: Int64 = 250
   /// A batch ends at either; one more record may go over.
   var batchRows = 20_000
   var batchBytes = 2 << 20
@@ -17,7 +17,7 @@ struct IngestSettings: Sendable {
   /// A client that has not said hello by then is closed.
   var greetingMilliseconds: Int64 = 10_000
   /// A client that is told `bye` may close by itself for this long, then it is reset.
-  var farewellMilliseconds: Int64 = 50
+  var farewellMilliseconds: Int64 = 30
   /// Answers that a client does not read; beyond, it is closed.
   var outgoingBytes = 1 << 20
   /// Read from one connection before the others have their turn.

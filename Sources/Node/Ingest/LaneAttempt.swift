@@ -80,7 +80,8 @@ extension Lane {
     case Refusal.claim: return .claimRefused(error.message)
     case "23514" where error.constraint == nil: return .noPartition(error.message)
     case "23502": return .poison("\(error)")
-    case _ where state.hasPrefix("22"): return .poison("\(error)")
+    // 22P04, bad COPY format, would be our own mistake and true for every record.
+    case _ where state.hasPrefix("22") && state != "22P04": return .poison("\(error)")
     case _ where state.hasPrefix("23") && error.constraint != nil: return .poison("\(error)")
     default:
       // Deadlock, lock time-out, disk full, shutting down, ...: nothing that a record is to blame for.

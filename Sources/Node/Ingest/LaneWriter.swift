@@ -130,7 +130,7 @@ extension Lane {
       case .noPartition(let reason):
         // Made by upkeep if at all: a record that has none even then is outside the times we keep.
         partitionsAsked += 1
-        if partitionsAsked > 12 { return reason }
+        if partitionsAsked > 24 { return reason }
         needPartitions()
         try pause()
         continue

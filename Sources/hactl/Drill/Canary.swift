@@ -45,13 +45,13 @@ final class Canary: Sendable {
           link = consume standing
         } catch {
           shared.withLock { $0.troubled("\(error)") }
-          retryAt = now.adding(milliseconds: Int64.random(in: 10...20) + min(failures, 4) * 20)
+          retryAt = now.adding(milliseconds: Int64.random(in: 10...20) + min(failures, 2) * 15)
           failures += 1
         }
       } else if now >= retryAt {
         do { link = try CanaryLink(address, Hello(source: source, stream: stream, oldest: oldest()), now) } catch {
           shared.withLock { $0.troubled("\(error)") }
-          retryAt = now.adding(milliseconds: Int64.random(in: 10...20) + min(failures, 4) * 20)
+          retryAt = now.adding(milliseconds: Int64.random(in: 10...20) + min(failures, 2) * 15)
           failures += 1
         }
       }

@@ -122,6 +122,11 @@ final class NativeClient {
   init(_ address: SocketAddress) throws {
     descriptor = try connectStream(address, deadline: .after(milliseconds: 2000))
   }
+  /// Connects and says hello.
+  convenience init(_ address: SocketAddress, source: String, stream: String = "s") throws {
+    try self.init(address)
+    try send(Hello(source: source, stream: stream, oldest: 1).line)
+  }
   /// Connects, says hello and takes the welcome; answers what is committed.
   static func open(
     _ harness: IngestHarness, source: String = "mes-07/collector", stream: String = "s1", oldest: Int64 = 1
