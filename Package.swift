@@ -43,14 +43,20 @@ let package = Package(
     library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
 
     program("standwatchd", ["Node", "Platform"]),
-    program("hactl", ["Node", "Election", "Platform", "Postgres"]),
+    program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
+
+    // The guard's own binary in its tests: the real guard with a worker that obeys its standard input.
+    .executableTarget(
+      name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
     tests("TelemetryTests", ["Telemetry"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
+    tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
+    tests("GuardTests", ["guard-peer", "Node", "Platform"]),
     tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]

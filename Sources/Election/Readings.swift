@@ -14,10 +14,12 @@ public struct ClusterReading: Equatable, Sendable {
   public var successor: ShortName?
   /// The term whose leader released the address verifiably before it unlocked; `nil` when there is none.
   public var cleanRelease: Term?
+  /// The node that leads whenever it is sound, as operators set it; `nil`: nobody is preferred.
+  public var failbackTo: ShortName?
 
   public init(
     term: Term, timeline: UInt32, paused: Bool = false, noPromote: Bool = false, successor: ShortName? = nil,
-    cleanRelease: Term? = nil
+    cleanRelease: Term? = nil, failbackTo: ShortName? = nil
   ) {
     self.term = term
     self.timeline = timeline
@@ -25,6 +27,7 @@ public struct ClusterReading: Equatable, Sendable {
     self.noPromote = noPromote
     self.successor = successor
     self.cleanRelease = cleanRelease
+    self.failbackTo = failbackTo
   }
 }
 

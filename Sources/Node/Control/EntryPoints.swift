@@ -1,0 +1,28 @@
+// What the daemon's entry point calls beside guard and worker.
+internal import Platform
+
+/// Reads the configuration and runs the guard with it; the process's exit status.
+public func runNode(configurationPath: String) -> Int32 {
+  do {
+    return runGuard(
+      configuration: try NodeConfiguration.load(path: configurationPath), configurationPath: configurationPath)
+  } catch {
+    log(.error, "refused to start", ["reason": error.description])
+    return workerRefuses
+  }
+}
+
+/// `standwatchd --check`: reads and checks the configuration and its key files; the process's exit status.
+public func checkConfiguration(path: String) -> Int32 {
+  do {
+    let configuration = try NodeConfiguration.load(path: path)
+    print("\(path): node \(configuration.node) of cluster \(configuration.cluster), as it should be")
+    return 0
+  } catch {
+    print(error)
+    return workerRefuses
+  }
+}
+
+/// Ends the process with everything written; threads that still run are cut off.
+public func exitProcess(_ status: Int32) -> Never { exitNow(status) }

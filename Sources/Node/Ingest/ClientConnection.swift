@@ -1,0 +1,83 @@
+// One client's socket and everything the intake keeps of it.
+internal import Platform
+internal import Telemetry
+
+/// What is spoken on a listener.
+enum WireProtocol: Equatable, Sendable { case native, syslogTCP }
+
+/// Bytes of one source that are decoded and not committed yet. Touched by the intake's thread only.
+final class SourceBudget {
+  let lane: Int
+  var connections = 0
+  var filling = 0
+  var underWay = 0
+  init(lane: Int) { self.lane = lane }
+}
+
+/// Owned by the intake's thread; closed when it is forgotten there.
+final class ClientConnection {
+  let token: UInt64
+  let descriptor: Descriptor
+  let wire: WireProtocol
+  let peer: String
+  let openedAt: BootInstant
+  var lines: LineBuffer
+  var native: NativeSession
+  var syslog: SyslogCursor
+  var lane: Int
+  /// The stream it said hello for.
+  var registered: Int64?
+  var source: String?
+  var budget: SourceBudget?
+  /// What epoll waits for now.
+  var wanted: Ready = .read
+  /// In its lane's queue of those that wait for room.
+  var isHeld = false
+  /// The peer sends no more; what it sent is still decoded.
+  var hasEnded = false
+  var isClosed = false
+  /// Nothing is read any more; closed when `outgoing` is sent, at the latest at this time.
+  var closeAt: BootInstant?
+  /// Its share of the intake's `bufferBytes`.
+  var counted = 0
+  private(set) var outgoing: [UInt8] = []
+  private var sent = 0
+
+  init(
+    token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits
+  ) {
+    (self.token, self.wire, self.peer, self.lane) = (token, wire, peer, lane)
+    self.descriptor = descriptor
+    openedAt = .now()
+    lines = LineBuffer(initialCapacity: 2048, maximumCapacity: max(65_536, limits.maxLine) + 4096)
+    native = NativeSession(peer: peer, limits: limits)
+    syslog = SyslogCursor(peer: peer)
+  }
+
+  /// What it makes us keep.
+  var heldBytes: Int { lines.count + outgoingCount }
+  var hasOutgoing: Bool { sent < outgoing.count }
+  var outgoingCount: Int { outgoing.count - sent }
+
+  func queue(_ bytes: [UInt8]) {
+    if sent == outgoing.count {
+      outgoing = bytes
+      sent = 0
+    } else {
+      outgoing += bytes
+    }
+  }
+  /// Sends what it can; false when the connection is broken.
+  func flush() -> Bool {
+    while hasOutgoing {
+      switch send(descriptor.raw, outgoing, from: sent) {
+      case .done(let count): sent += count
+      case .wouldBlock: return true
+      case .closed, .failed: return false
+      }
+    }
+    outgoing = []
+    sent = 0
+    return true
+  }
+}

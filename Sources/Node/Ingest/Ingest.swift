@@ -1,0 +1,111 @@
+// The intake of the active node as the control thread sees it: start, activate, stop, drain, look.
+public import Platform
+internal import Postgres
+
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each) and "upkeep".
+public final class Ingest: Sendable {
+  private let configuration: NodeConfiguration
+  private let settings: IngestSettings
+  private let sessions: DatabaseSessions
+  private let report: @Sendable (IngestEvent) -> Void
+  private let mailbox: Mailbox<IntakeMessage>
+  private let upkeep: Mailbox<UpkeepCommand>
+  private let upkeepInterrupt: Interrupt
+  private let gate = Gate()
+  private let lanes: [LaneHandle]
+  private let published = Guarded(IngestSnapshot())
+  private let threads = Guarded<[ThreadBox]>([])
+
+  /// A thread that is joined once.
+  private final class ThreadBox {
+    private var thread: RoleThread?
+    init(_ thread: consuming RoleThread) { self.thread = consume thread }
+    func join() { thread.take()?.join() }
+  }
+
+  /// `report` is called on the intake's own threads and has to return at once.
+  public convenience init(
+    configuration: NodeConfiguration, sessions: DatabaseSessions, report: @escaping @Sendable (IngestEvent) -> Void
+  ) throws {
+    try self.init(configuration: configuration, sessions: sessions, settings: IngestSettings(), report: report)
+  }
+  init(
+    configuration: NodeConfiguration, sessions: DatabaseSessions, settings: IngestSettings,
+    report: @escaping @Sendable (IngestEvent) -> Void
+  ) throws {
+    precondition(configuration.database.lanes > 0)
+    (self.configuration, self.settings) = (configuration, settings)
+    (self.sessions, self.report) = (sessions, report)
+    mailbox = try Mailbox(capacity: 4096)
+    upkeep = try Mailbox(capacity: 256)
+    upkeepInterrupt = try Interrupt()
+    lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
+  }
+
+  /// Starts the threads; lanes connect at once and stay warm.
+  public func start() throws {
+    let intake = try Intake(
+      configuration: configuration, settings: settings, handles: lanes, gate: gate, mailbox: mailbox, upkeep: upkeep,
+      published: published, report: report)
+    let ingest = try RoleThread(name: "ingest") { intake.run() }
+    keep(ingest)
+    let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
+    let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }
+    for handle in lanes {
+      let thread = try RoleThread(name: "lane-\(handle.number)") {
+        var lane = Lane(
+          handle: handle, sessions: sessions, settings: settings, report: report, post: post,
+          needPartitions: { upkeep.post(.ensurePartitions) })
+        lane.run()
+      }
+      keep(thread)
+    }
+    let interrupt = upkeepInterrupt
+    let thread = try RoleThread(name: "upkeep") {
+      var role = Upkeep(sessions: sessions, settings: settings, mailbox: upkeep, interrupt: interrupt, post: post)
+      role.run()
+    }
+    keep(thread)
+  }
+  private func keep(_ thread: consuming RoleThread) {
+    let box = ThreadBox(thread)
+    threads.withLock { $0.append(box) }
+  }
+
+  /// Serves `epoch` on `timeline`: answered by `.listening` or `.listenFailed`.
+  public func activate(epoch: Int64, token: Int64, timeline: UInt32, operation: UInt64) {
+    gate.open(epoch)
+    mailbox.post(
+      .activate(Activation(epoch: epoch, token: token, timeline: timeline), operation: operation))
+  }
+  /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
+  public func stop(reason: String, operation: UInt64) {
+    gate.close()
+    for lane in lanes { lane.interrupt.raise() }
+    mailbox.post(.stop(reason: reason, operation: operation))
+  }
+  /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
+  public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
+    mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
+  }
+  /// At most a quarter of a second old.
+  public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
+
+  /// Ends all threads and waits for them.
+  public func shutDown() {
+    gate.close()
+    mailbox.post(.shutDown)
+    for lane in lanes {
+      lane.mailbox.post(.shutDown)
+      lane.interrupt.raise()
+    }
+    upkeep.post(.shutDown)
+    upkeepInterrupt.raise()
+    let running = threads.withLock { threads in
+      let running = threads
+      threads = []
+      return running
+    }
+    for thread in running { thread.join() }
+  }
+}

@@ -1,0 +1,35 @@
+// Bounds and times of the intake that no operator sets; tests make them smaller.
+
+/// What the intake is held to. Everything that grows has its bound here.
+struct IngestSettings: Sendable {
+  /// A batch's transaction, and each of its steps, is given up after this long; its outcome is then unknown.
+  var batchDeadlineMilliseconds: Int64 = 3000
+  var connectDeadlineMilliseconds: Int64 = 1000
+  /// Between attempts of a lane to connect or to write; doubled up to the second value.
+  var retryMilliseconds: Int64 = 20
+  var longestRetryMilliseconds: Int64 = 250
+  /// A batch ends at either; one more record may go over.
+  var batchRows = 20_000
+  var batchBytes = 2 << 20
+  /// An idle lane is given a batch of this many rows at once; a smaller one waits a little for more.
+  var eagerRows = 2000
+  var lingerMilliseconds: Int64 = 5
+  /// A client that has not said hello by then is closed.
+  var greetingMilliseconds: Int64 = 10_000
+  /// A client that is told `bye` may close by itself for this long, then it is reset.
+  var farewellMilliseconds: Int64 = 30
+  /// Answers that a client does not read; beyond, it is closed.
+  var outgoingBytes = 1 << 20
+  /// Read from one connection before the others have their turn.
+  var turnBytes = 256 << 10
+  var datagramsPerTurn = 512
+  var datagramBufferBytes: Int32 = 4 << 20
+  /// Hellos answered by one transaction.
+  var requestsPerWork = 2000
+  /// Days of partitions, unless the cluster's settings say otherwise.
+  var daysBack = 7
+  var daysAhead = 3
+  var claimKeepMinutes = 60
+  var upkeepMilliseconds: Int64 = 30_000
+  var shedFlushMilliseconds: Int64 = 5000
+}

@@ -1,0 +1,139 @@
+// Listening and accepting: listeners exist only while active, and every count of connections has its bound.
+internal import Glibc
+internal import Platform
+internal import Telemetry
+
+/// An open listener or UDP socket of the intake.
+final class Listener {
+  enum Kind: Equatable { case native, syslogTCP, syslogUDP }
+  let kind: Kind
+  let descriptor: Descriptor
+  let address: SocketAddress
+  /// Datagrams that the kernel dropped, as last counted.
+  var droppedByKernel: UInt32 = 0
+  /// Not read: the lanes have no room.
+  var isPaused = false
+  init(_ kind: Kind, _ address: SocketAddress, _ descriptor: consuming Descriptor) {
+    (self.kind, self.address) = (kind, address)
+    self.descriptor = descriptor
+  }
+}
+
+/// A descriptor kept for the moment when there is no other, to turn a client away instead of spinning on it.
+func spareDescriptor(like other: Int32) -> Descriptor? {
+  let raw = fcntl(other, F_DUPFD_CLOEXEC, 0)
+  return raw >= 0 ? Descriptor(owning: raw) : nil
+}
+
+extension Intake {
+  func openListeners() throws(SystemError) {
+    for address in configuration.listen.native {
+      listeners.append(Listener(.native, address, try listenStream(address, freeBind: true)))
+    }
+    for address in configuration.listen.syslogTCP {
+      listeners.append(Listener(.syslogTCP, address, try listenStream(address, freeBind: true)))
+    }
+    for address in configuration.listen.syslogUDP {
+      let socket = try bindDatagram(
+        address, receiveBuffer: settings.datagramBufferBytes, freeBind: true)
+      listeners.append(Listener(.syslogUDP, address, socket))
+    }
+    for (index, listener) in listeners.enumerated() {
+      try poller.add(listener.descriptor.raw, token: UInt64(index) + 1)
+    }
+  }
+  func closeListeners() {
+    for listener in listeners where listener.kind == .syslogUDP { countKernelDrops(listener) }
+    for listener in listeners { poller.remove(listener.descriptor.raw) }
+    listeners = []
+  }
+
+  func listenerReady(_ index: Int) {
+    guard index < listeners.count else { return }
+    let listener = listeners[index]
+    switch listener.kind {
+    case .native: acceptAll(listener, .native)
+    case .syslogTCP: acceptAll(listener, .syslogTCP)
+    case .syslogUDP: receiveDatagrams(listener)
+    }
+  }
+
+  private func acceptAll(_ listener: Listener, _ wire: WireProtocol) {
+    // A bound for each turn; the rest is there in the next one.
+    for _ in 0..<64 {
+      do {
+        guard let accepted = try acceptStream(listener.descriptor.raw) else { return }
+        admit(Descriptor(owning: accepted.descriptor), accepted.peer, wire)
+      } catch {
+        if error.code == EMFILE || error.code == ENFILE {
+          turnAwayWithoutDescriptor(listener)
+        }
+        warnAboutAccept("\(error)")
+        return
+      }
+    }
+  }
+
+  private func admit(_ descriptor: consuming Descriptor, _ peer: SocketAddress, _ wire: WireProtocol) {
+    let host = peer.host
+    let ofHost = perAddress[host] ?? 0
+    guard let activation, connections.count < configuration.ingest.maxConnections,
+      ofHost < configuration.ingest.maxConnectionsPerAddress
+    else {
+      counters.connections.refused += 1
+      resetOnClose(descriptor.raw)
+      warnAboutAccept("too many connections (\(connections.count), of \(host) \(ofHost))")
+      return
+    }
+    setKeepalive(descriptor.raw, idle: 15, interval: 5, count: 3)
+    setUserTimeout(descriptor.raw, milliseconds: 30_000)
+    let token = nextToken
+    nextToken += 1
+    let raw = descriptor.raw
+    let connection = ClientConnection(
+      token: token, descriptor: descriptor, wire: wire, peer: host, lane: lane(of: host),
+      limits: limits(activation))
+    do {
+      try poller.add(raw, token: token)
+    } catch {
+      warnAboutAccept("\(error)")
+      return
+    }
+    connections[token] = connection
+    perAddress[host] = ofHost + 1
+  }
+
+  /// No descriptor is left: with the reserved one the client is at least told at once.
+  private func turnAwayWithoutDescriptor(_ listener: Listener) {
+    reserve = nil
+    // The client may be gone, or others may have taken the descriptor meanwhile: then the next turn tries again.
+    if let accepted = try? acceptStream(listener.descriptor.raw) {
+      resetOnClose(accepted.descriptor)
+      _ = Descriptor(owning: accepted.descriptor)
+      counters.connections.refused += 1
+    }
+    reserve = spareDescriptor(like: mailbox.descriptor)
+  }
+  private func warnAboutAccept(_ reason: String) {
+    let now = BootInstant.now()
+    guard now.milliseconds(since: lastAcceptWarning) > 10_000 else { return }
+    lastAcceptWarning = now
+    log(.warning, "connection refused", ["reason": reason])
+  }
+
+  func close(_ connection: ClientConnection, resetting: Bool) {
+    guard connections.removeValue(forKey: connection.token) != nil else { return }
+    connection.native.ended()
+    connection.isClosed = true
+    poller.remove(connection.descriptor.raw)
+    if resetting { resetOnClose(connection.descriptor.raw) }
+    recount(connection)
+    let left = (perAddress[connection.peer] ?? 1) - 1
+    perAddress[connection.peer] = left > 0 ? left : nil
+    if let stream = connection.registered, streams[stream] == connection.token { streams[stream] = nil }
+    if let source = connection.source, let budget = connection.budget {
+      budget.connections -= 1
+      if budget.connections == 0 { sources[source] = nil }
+    }
+  }
+}

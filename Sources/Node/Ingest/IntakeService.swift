@@ -1,0 +1,315 @@
+// Reading, decoding and answering one connection; where it stops when something is full.
+internal import Platform
+internal import Telemetry
+
+extension Intake {
+  func connectionReady(_ event: Poller.Event) {
+    guard let connection = connections[event.token] else { return }
+    if event.writable && connection.hasOutgoing { flush(connection) }
+    if connection.isClosed { return }
+    if connection.closeAt != nil {
+      discard(connection, broken: event.failed)
+    } else if event.readable || event.writable {
+      serve(connection)
+    } else if event.failed {
+      close(connection, resetting: false)
+    }
+  }
+
+  /// Decodes what is there, then reads on, until nothing comes, something is full, or others have to have their turn.
+  func serve(_ connection: ClientConnection) {
+    guard !connection.isClosed, connection.closeAt == nil else { return }
+    var turn = settings.turnBytes
+    while decode(connection), turn > 0, !connection.hasEnded, isServing {
+      let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
+      let start = scratch.count - room
+      switch receive(connection.descriptor.raw, into: &scratch, from: start) {
+      case .done(let count):
+        _ = connection.lines.append(scratch.span.extracting(start..<start + count))
+        recount(connection)
+        // Less than was asked for: nothing more is there.
+        turn = count < room ? 0 : turn - count
+      case .wouldBlock: turn = 0
+      case .closed: ended(connection)
+      case .failed:
+        close(connection, resetting: false)
+        return
+      }
+    }
+    if connection.isClosed { return }
+    recount(connection)
+    if connection.lines.count == 0 || connections.count > 64 || bufferBytes > bufferLimit / 2 {
+      connection.lines.releaseMemory()
+      recount(connection)
+    }
+    if bufferBytes > bufferLimit { closeHogs() }
+    finishIfEnded(connection)
+    adjust(connection)
+  }
+
+  /// False when nothing more can be decoded now, however much is read.
+  private func decode(_ connection: ClientConnection) -> Bool {
+    if connection.isClosed || connection.closeAt != nil { return false }
+    if connection.outgoingCount > settings.outgoingBytes / 2 { return false }
+    guard window != nil else {
+      hold(connection)
+      return false
+    }
+    return switch connection.wire {
+    case .native: decodeNative(connection)
+    case .syslogTCP: decodeSyslog(connection)
+    }
+  }
+
+  private func decodeNative(_ connection: ClientConnection) -> Bool {
+    while connection.native.mayDecode {
+      let front = fronts[connection.lane]
+      guard hasRoom(front, connection) else {
+        hold(connection)
+        return false
+      }
+      let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
+      let decoded = front.native.decode(
+        &connection.lines, &connection.native.cursor, into: &front.filling.batch, rowLimit: batchRows,
+        byteLimit: batchBytes)
+      account(front, connection, rows, bytes, isNumbered: connection.native.cursor.stream != Batch.noStream)
+      switch decoded {
+      case .incomplete: return true
+      case .full: dispatch(front, .now())
+      case .windowFull: return false
+      case .firstAnonymous, .hello, .ping, .failed: perform(connection, connection.native.decoded(decoded))
+      }
+      if connection.closeAt != nil || connection.isClosed { return false }
+    }
+    return false
+  }
+  private func decodeSyslog(_ connection: ClientConnection) -> Bool {
+    while true {
+      let front = fronts[connection.lane]
+      guard hasRoom(front, connection) else {
+        hold(connection)
+        return false
+      }
+      let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
+      let stop = front.syslog.decode(
+        &connection.lines, &connection.syslog, now: now2000(), into: &front.filling.batch, rowLimit: batchRows,
+        byteLimit: batchBytes)
+      account(front, connection, rows, bytes, isNumbered: false)
+      switch stop {
+      case .incomplete: return true
+      case .full: dispatch(front, .now())
+      }
+    }
+  }
+
+  private func account(
+    _ front: LaneFront, _ connection: ClientConnection?, _ rows: Int, _ bytes: Int, isNumbered: Bool
+  ) {
+    let (moreRows, moreBytes) = (front.filling.batch.rowCount - rows, front.filling.batch.byteCount - bytes)
+    guard moreRows > 0 else { return }
+    if front.begunAt == nil { front.begunAt = .now() }
+    counters.received += moreRows
+    front.charge(connection?.budget, bytes: moreBytes)
+    if !isNumbered {
+      front.fillingUnnumbered.rows += moreRows
+      front.fillingUnnumbered.bytes += moreBytes
+    }
+  }
+
+  private func hasRoom(_ front: LaneFront, _ connection: ClientConnection) -> Bool {
+    if !front.hasRoom(batchRows, batchBytes) {
+      dispatch(front, .now())
+      if !front.hasRoom(batchRows, batchBytes) { return false }
+    }
+    guard let budget = connection.budget else { return true }
+    return budget.filling + budget.underWay < configuration.ingest.perSourceBytes
+  }
+  func hold(_ connection: ClientConnection) {
+    guard !connection.isHeld else { return }
+    connection.isHeld = true
+    fronts[connection.lane].held.append(connection.token)
+  }
+
+  // MARK: the end of a connection
+
+  private func ended(_ connection: ClientConnection) {
+    connection.hasEnded = true
+    if connection.wire == .syslogTCP, connection.lines.count > 0 {
+      // The last message may lack its line end.
+      let newline: [UInt8] = [0x0a]
+      _ = connection.lines.append(newline.span)
+    }
+    _ = decode(connection)
+  }
+  /// A client may close its side first and still wait for its acknowledgements.
+  func finishIfEnded(_ connection: ClientConnection) {
+    guard connection.hasEnded, !connection.isHeld, !connection.isClosed else { return }
+    if connection.wire == .native {
+      switch connection.native.state {
+      case .lookingUp, .recordingGap: return
+      case .streaming where connection.native.underWay > 0: return
+      case .fresh, .streaming, .anonymous, .closed: break
+      }
+    }
+    if !connection.hasOutgoing { close(connection, resetting: false) }
+  }
+  /// Reads on from a client that was told to go, so that our last lines reach it; closes when it is gone.
+  private func discard(_ connection: ClientConnection, broken: Bool) {
+    var turn = settings.turnBytes
+    while turn > 0 {
+      switch receive(connection.descriptor.raw, into: &scratch) {
+      case .done(let count): turn -= count
+      case .wouldBlock:
+        if broken { close(connection, resetting: false) }
+        return
+      case .closed, .failed:
+        close(connection, resetting: false)
+        return
+      }
+    }
+  }
+
+  // MARK: answers
+
+  func perform(_ connection: ClientConnection, _ actions: [NativeSession.Action]) {
+    for action in actions where !connection.isClosed {
+      switch action {
+      case .lookUp(let hello): lookUp(connection, hello)
+      case .recordGap(let stream, let last):
+        guard case .recordingGap(let hello, _) = connection.native.state else { break }
+        counters.gaps += 1
+        request(connection, stream, hello, .recordGap(last: last))
+      case .send(let bytes): send(connection, bytes)
+      case .close(let reason):
+        connection.closeAt = .after(milliseconds: settings.farewellMilliseconds)
+        if isServing { count(reason, in: &counters.refusedByReason) }
+      }
+    }
+    if !connection.isClosed { adjust(connection) }
+  }
+
+  private func lookUp(_ connection: ClientConnection, _ hello: Hello) {
+    let stream = hello.streamID
+    if let token = streams[stream], let older = connections[token] {
+      perform(older, older.native.superseded())
+    }
+    streams[stream] = connection.token
+    connection.registered = stream
+    connection.lane = lane(of: hello.source)
+    let budget = sources[hello.source] ?? SourceBudget(lane: connection.lane)
+    sources[hello.source] = budget
+    budget.connections += 1
+    connection.source = hello.source
+    connection.budget = budget
+    request(connection, stream, hello, .register)
+  }
+  /// Asked behind the rows that fill now: an older connection's are settled before the answer.
+  private func request(
+    _ connection: ClientConnection, _ stream: Int64, _ hello: Hello, _ wish: StreamRequest.Wish
+  ) {
+    fronts[connection.lane].filling.requests.append(
+      StreamRequest(
+        connection: connection.token, stream: stream, source: hello.source, name: hello.stream, wish: wish))
+  }
+
+  func send(_ connection: ClientConnection, _ bytes: [UInt8]) {
+    connection.queue(bytes)
+    flush(connection)
+  }
+  private func flush(_ connection: ClientConnection) {
+    guard let activation, let whole = gate.whileOpen(activation.epoch, { connection.flush() }) else { return }
+    if !whole || connection.outgoingCount > settings.outgoingBytes { return close(connection, resetting: true) }
+    recount(connection)
+  }
+
+  // MARK: memory
+
+  var bufferLimit: Int { configuration.ingest.memoryBytes / 2 }
+  /// Keeps the sum of what all connections hold.
+  func recount(_ connection: ClientConnection) {
+    let now =
+      connection.isClosed
+      ? 0 : connection.lines.capacity - connection.lines.initialCapacity + connection.outgoing.count
+    bufferBytes += now - connection.counted
+    connection.counted = now
+  }
+  /// While too much is held, those that hold most have to go: long lines that never end, answers that nobody reads.
+  func closeHogs() {
+    guard bufferBytes > bufferLimit else { return }
+    for connection in connections.values.sorted(by: { $0.heldBytes > $1.heldBytes }) where bufferBytes > bufferLimit {
+      count("memory", in: &counters.refusedByReason)
+      close(connection, resetting: true)
+    }
+  }
+
+  /// Waits for what can be used now and for nothing else.
+  func adjust(_ connection: ClientConnection) {
+    guard !connection.isClosed else { return }
+    var wanted: Ready = connection.hasOutgoing ? .write : []
+    let mayRead =
+      connection.closeAt != nil
+      || (isServing && !connection.isHeld && !connection.hasEnded
+        && connection.outgoingCount <= settings.outgoingBytes / 2
+        && (connection.wire != .native || connection.native.mayDecode))
+    if mayRead { wanted.insert(.read) }
+    guard wanted != connection.wanted else { return }
+    connection.wanted = wanted
+    do {
+      try poller.modify(connection.descriptor.raw, token: connection.token, for: wanted)
+    } catch {
+      close(connection, resetting: true)
+    }
+  }
+
+  // MARK: UDP
+
+  func receiveDatagrams(_ listener: Listener) {
+    for _ in 0..<settings.datagramsPerTurn {
+      guard window != nil, let front = fronts.first(where: { hasRoomForDatagram($0) }) else {
+        pause(listener)
+        return
+      }
+      guard let (size, from) = receiveDatagram(listener.descriptor.raw, into: &scratch) else { return }
+      let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
+      front.syslog.decodeDatagram(
+        scratch.span.extracting(0..<min(size, scratch.count)), peer: from.host, now: now2000(),
+        into: &front.filling.batch)
+      account(front, nil, rows, bytes, isNumbered: false)
+    }
+  }
+  private func hasRoomForDatagram(_ front: LaneFront) -> Bool {
+    if front.hasRoom(batchRows, batchBytes) { return true }
+    dispatch(front, .now())
+    return front.hasRoom(batchRows, batchBytes)
+  }
+  /// Not read for a while: the kernel's buffer is the queue, and what it drops is counted.
+  private func pause(_ listener: Listener) {
+    guard !listener.isPaused, let index = listeners.firstIndex(where: { $0 === listener }) else { return }
+    listener.isPaused = true
+    try? poller.modify(listener.descriptor.raw, token: UInt64(index) + 1, for: [])  // at worst it stays readable
+  }
+  func resumeListeners() {
+    for (index, listener) in listeners.enumerated() where listener.isPaused {
+      listener.isPaused = false
+      try? poller.modify(listener.descriptor.raw, token: UInt64(index) + 1, for: .read)  // the next turn tries again
+    }
+  }
+  /// Before a drain: what the kernel still holds of those who won't send it again.
+  func readLastOfSyslog() {
+    for listener in listeners where listener.kind == .syslogUDP { receiveDatagrams(listener) }
+    for connection in Array(connections.values) where connection.wire == .syslogTCP { serve(connection) }
+  }
+
+  // MARK: small things
+
+  var batchRows: Int { settings.batchRows }
+  /// Both works of all lanes use at most half of the node's bound, the lines of clients the other half.
+  var batchBytes: Int { max(65_536, min(settings.batchBytes, configuration.ingest.memoryBytes / (fronts.count * 4))) }
+  func lane(of text: String) -> Int { Int(NameHash.id(of: text.utf8) % Int64(fronts.count)) }
+  func limits(_ activation: Activation) -> NativeLimits {
+    NativeLimits(
+      node: node, epoch: activation.epoch, window: Int64(configuration.ingest.window),
+      maxLine: configuration.ingest.maxLine, allowsAnonymous: configuration.ingest.allowAnonymous)
+  }
+  func now2000() -> Int64 { wallMicroseconds() - Intake.epoch2000Microseconds }
+}

@@ -1,0 +1,84 @@
+// The intake's side of a lane: the batch that is being filled, its decoders, and who waits for room.
+internal import Platform
+internal import Telemetry
+
+/// One work fills here while another commits in the lane: two in all, which is what bounds a lane's memory.
+final class LaneFront {
+  let handle: LaneHandle
+  var native: NativeDecoder
+  var syslog: SyslogDecoder
+  var filling = LaneWork()
+  var spare: LaneWork? = LaneWork()
+  /// When the first row of `filling` came.
+  var begunAt: BootInstant?
+  /// Connections that wait for room, first come first served.
+  var held: [UInt64] = []
+  /// Sources with bytes in `filling`, and in the work under way.
+  var fillingBudgets: [SourceBudget] = []
+  var underWayBudgets: [SourceBudget] = []
+  var underWayRows = 0
+  var underWayBytes = 0
+  /// Rows without a number in either work: lost when the work is.
+  var fillingUnnumbered = (rows: 0, bytes: 0)
+  var underWayUnnumbered = (rows: 0, bytes: 0)
+  var hasSession = false
+  var hasHalted = true
+  /// Fenced: it writes nothing more in this epoch, so nothing more is read for it.
+  var isFenced = false
+  /// `resumeHeld` is under way: serving a connection can lead back to it.
+  var isResuming = false
+
+  init(handle: LaneHandle, maxLine: Int) {
+    self.handle = handle
+    let nothing = TimeWindow(from: 0, until: 0)
+    native = NativeDecoder(window: nothing, maxLine: maxLine)
+    syslog = SyslogDecoder(window: nothing, namesLog2: 14)
+  }
+
+  var isBusy: Bool { spare == nil }
+  func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
+    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes
+  }
+  /// What was decoded before is known to PostgreSQL no more than before it came.
+  func forget() {
+    filling.reset()
+    native.names.removeAll()
+    syslog.names.removeAll()
+    for budget in fillingBudgets { budget.filling = 0 }
+    fillingBudgets = []
+    begunAt = nil
+    fillingUnnumbered = (0, 0)
+  }
+  /// Counts what a decoder added to `filling` for `budget`.
+  func charge(_ budget: SourceBudget?, bytes: Int) {
+    guard let budget, bytes > 0 else { return }
+    if budget.filling == 0 { fillingBudgets.append(budget) }
+    budget.filling += bytes
+  }
+  /// Takes `filling` away to the lane.
+  func hand(over next: LaneWork) {
+    let work = filling
+    filling = next
+    underWayRows = work.batch.rowCount
+    underWayBytes = work.batch.byteCount
+    for budget in fillingBudgets {
+      budget.underWay = budget.filling
+      budget.filling = 0
+    }
+    underWayBudgets = fillingBudgets
+    fillingBudgets = []
+    underWayUnnumbered = fillingUnnumbered
+    fillingUnnumbered = (0, 0)
+    begunAt = nil
+    handle.give(work)
+  }
+  /// The work under way came back.
+  func take(back work: LaneWork) {
+    for budget in underWayBudgets { budget.underWay = 0 }
+    underWayBudgets = []
+    (underWayRows, underWayBytes) = (0, 0)
+    underWayUnnumbered = (0, 0)
+    work.reset()
+    spare = work
+  }
+}

@@ -1,0 +1,107 @@
+// HTTP on every node, active or not: one thread that accepts, and runs the server.
+internal import HTTPServer
+public import Platform
+
+/// Serves the node's health, readiness and metrics until `stop`. Holds no lock of the node while it writes.
+public final class WebRole: Sendable {
+  private enum Wish: Sendable { case closeConnections }
+  private let wishes: Mailbox<Wish>
+  private let thread: Guarded<RoleThread?>
+
+  /// Listens on every address; an address that isn't on any interface yet is allowed (a service IP).
+  /// `status` is called for each request, on the thread `web`.
+  public convenience init(
+    addresses: [SocketAddress], status: @escaping @Sendable () -> NodeStatus
+  ) throws(SystemError) {
+    try self.init(addresses: addresses, limits: HTTPLimits(), status: status)
+  }
+
+  init(
+    addresses: [SocketAddress], limits: HTTPLimits, status: @escaping @Sendable () -> NodeStatus
+  ) throws(SystemError) {
+    let wishes = try Mailbox<Wish>(capacity: 4)
+    self.wishes = wishes
+    let ready = Guarded<Listeners?>(try Listeners(addresses))
+    let running = try RoleThread(name: "web") {
+      guard let listeners = ready.withLock({ $0.take() }) else { return }
+      do { try Self.serve(listeners, limits, wishes, status) } catch {
+        log(.error, "HTTP stopped", ["reason": "\(error)"])
+      }
+    }
+    thread = Guarded(running)
+  }
+
+  /// Ends all connections, so that clients of the service IP connect to whoever holds it now.
+  public func closeConnections() { wishes.post(.closeConnections) }
+
+  /// Closes listeners and connections and waits for the thread. Calling it twice is as good as once.
+  public func stop() {
+    wishes.close()
+    guard let running = thread.withLock({ $0.take() }) else { return }
+    running.join()
+  }
+
+  private static func serve(
+    _ listeners: consuming Listeners, _ limits: HTTPLimits, _ wishes: Mailbox<Wish>,
+    _ status: @escaping @Sendable () -> NodeStatus
+  ) throws(SystemError) {
+    let listenerTokens: UInt64 = 16
+    var poller = try Poller(batch: 64)
+    var server = try HTTPServer(limits: limits) { answer($0, status()) }
+    try poller.add(wishes.descriptor, token: 0)
+    try poller.add(server.descriptor, token: 1)
+    for (index, listener) in listeners.raw.enumerated() {
+      try poller.add(listener, token: listenerTokens + UInt64(index))
+    }
+    var acceptAgainAt: BootInstant?
+    while !wishes.isClosed {
+      let count = poller.wait(until: [server.nextDeadline(), acceptAgainAt].compactMap { $0 }.min())
+      for index in 0..<count {
+        let token = poller.event(index).token
+        if token >= listenerTokens, acceptAgainAt == nil {
+          do { try accept(listeners.raw[Int(token - listenerTokens)], into: &server) } catch {
+            log(.warning, "HTTP: accept failed", ["reason": "\(error)"])
+            acceptAgainAt = .after(milliseconds: 200)
+          }
+        }
+      }
+      for wish in wishes.takeAll() {
+        switch wish {
+        case .closeConnections: server.closeConnections()
+        }
+      }
+      server.run()
+      // Out of descriptors: level-triggered readiness would spin.
+      if let again = acceptAgainAt {
+        if again <= .now() { acceptAgainAt = nil } else { sleep(until: .after(milliseconds: 20)) }
+      }
+    }
+  }
+
+  /// A few at a time: requests of those already there come first.
+  private static func accept(_ listener: Int32, into server: inout HTTPServer) throws(SystemError) {
+    for _ in 0..<32 {
+      guard let (descriptor, _) = try acceptStream(listener) else { return }
+      server.add(Descriptor(owning: descriptor))
+    }
+  }
+}
+
+/// The listening sockets, closed together.
+private struct Listeners: ~Copyable, Sendable {
+  private(set) var raw: [Int32] = []
+
+  init(_ addresses: [SocketAddress]) throws(SystemError) {
+    do {
+      for address in addresses { raw.append(try listenStream(address, backlog: 128, freeBind: true).release()) }
+    } catch {
+      closeAll(raw)
+      throw error
+    }
+  }
+  deinit { closeAll(raw) }
+}
+
+private func closeAll(_ descriptors: [Int32]) {
+  for descriptor in descriptors { _ = Descriptor(owning: descriptor) }
+}

@@ -1,0 +1,22 @@
+// The error of a failed system call: which call, which errno.
+internal import Glibc
+
+/// A system call failed. `code` is the errno it left.
+public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
+  public var call: String
+  public var code: Int32
+  public init(call: String, code: Int32) {
+    self.call = call
+    self.code = code
+  }
+  /// Captures the calling thread's `errno`.
+  public static func last(_ call: String) -> SystemError { SystemError(call: call, code: errno) }
+  public var description: String { "\(call): \(errorText(code))" }
+}
+
+/// The C library's sentence for an errno.
+public func errorText(_ code: Int32) -> String {
+  // Sound: strerror's text is read at once; glibc's is thread-local since 2.32.
+  guard let text = unsafe strerror(code) else { return "error \(code)" }
+  return unsafe String(cString: text)
+}

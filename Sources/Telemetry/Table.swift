@@ -1,0 +1,61 @@
+// Where records are copied to: tables, their columns in COPY order, and the statements.
+
+/// Tables that receive rows by binary COPY; the first six are the record types of the native protocol.
+public enum Table: UInt8, CaseIterable, Sendable {
+  case queue, step, job, metric, log, event
+  /// `ingest.rejected`: records refused one by one; they count as committed.
+  case rejected
+  /// `telemetry.name_inbox`: new names, moved to their dictionaries by `telemetry.store_names()`.
+  case name
+
+  /// Schema-qualified name.
+  public var name: StaticString {
+    switch self {
+    case .queue: "telemetry.queue"
+    case .step: "telemetry.step"
+    case .job: "telemetry.job"
+    case .metric: "telemetry.metric"
+    case .log: "telemetry.log"
+    case .event: "telemetry.event"
+    case .rejected: "ingest.rejected"
+    case .name: "telemetry.name_inbox"
+    }
+  }
+  /// Columns in the order in which rows hold them.
+  public var columns: StaticString {
+    switch self {
+    case .queue: "ts,app_id,host_id,queue_id,depth,enqueued,dequeued,capacity,oldest_ms,stream_id,seq"
+    case .step: "ts,app_id,host_id,step_id,status_id,elapsed_us,stream_id,seq,txn,attrs"
+    case .job: "ts,app_id,host_id,job_id,status_id,duration_us,cpu_us,sql_us,stream_id,seq,txn,attrs"
+    case .metric: "ts,app_id,host_id,metric_id,value,stream_id,seq,labels"
+    case .log: "ts,app_id,host_id,stream_id,seq,severity,message,attrs"
+    case .event: "ts,app_id,host_id,kind_id,stream_id,seq,attrs"
+    case .rejected: "stream,seq,source,reason,raw"
+    case .name: "kind,id,name"
+    }
+  }
+  var columnCount: Int16 {
+    switch self {
+    case .queue: 11
+    case .step: 10
+    case .job: 12
+    case .metric: 8
+    case .log: 8
+    case .event: 7
+    case .rejected: 5
+    case .name: 3
+    }
+  }
+  /// The statement whose data is `copyHeader`, rows, `copyTrailer`.
+  public var copyStatement: String { "COPY \(name) (\(columns)) FROM STDIN (FORMAT binary)" }
+}
+
+/// What a binary COPY begins with (PostgreSQL manual, COPY, Binary Format): signature, flags, no extension.
+public let copyHeader: [UInt8] = Array("PGCOPY\n".utf8) + [0xff, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+/// What it ends with. Without it PostgreSQL commits silently, so the sender also compares the count of `COPY n`.
+public let copyTrailer: [UInt8] = [0xff, 0xff]
+
+/// Dictionaries of names; the raw value is `kind` of `telemetry.name_inbox`.
+public enum NameKind: UInt8, CaseIterable, Sendable {
+  case host, app, queue, step, job, status, metric, event
+}

@@ -1,0 +1,63 @@
+"""What the end-to-end tests share: the lab, one world for each test file, and senders in the client's namespace."""
+import os
+import sys
+import unittest
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+from lab.load import CLIENT  # noqa: E402
+from lab.world import World  # noqa: E402
+
+# Sends what it reads from standard input to one address, closes, and says what it got back, all within a few seconds.
+SENDER = r"""
+import socket, sys
+kind, host, port, patience = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+data = sys.stdin.buffer.read()
+if kind == "udp":
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for part in data.split(b"\0\0--\0\0"):
+        s.sendto(part, (host, port))
+else:
+    s = socket.create_connection((host, port), 2)
+    s.settimeout(patience)
+    back = b""
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        while True:
+            got = s.recv(65536)
+            if not got: break
+            back += got
+    except OSError as error:
+        back += str(error).encode()
+    sys.stdout.buffer.write(back[:65536])
+"""
+DATAGRAM_BREAK = b"\0\0--\0\0"
+
+
+class LabTest(unittest.TestCase):
+    """Every class has a world of its own; a test leaves it well."""
+
+    world = None
+    options = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(**cls.options)
+        cls.world.__enter__()
+        cls.addClassCleanup(cls.world.remove)
+
+    def send(self, kind, port, data, patience=1.0, host=None):
+        """Sends bytes from the client's machine through the service address; what came back."""
+        import subprocess
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), "/usr/bin/python3", "-c", SENDER, kind,
+             host or self.world.network.service_address, str(port), str(patience)],
+            input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        return done.stdout
+
+    def stored_messages(self, beginning):
+        """How often each log message that begins so is stored."""
+        rows = self.world.database.sql(
+            f"SELECT message, count(*) FROM telemetry.log WHERE starts_with(message, '{beginning}') GROUP BY 1")
+        return {message: int(count) for message, count in rows}

@@ -1,0 +1,381 @@
+// The real guard against the real kernel, in network namespaces of its own.
+import Glibc
+import Node
+import Platform
+import Testing
+
+@Suite(.serialized, .enabled(if: namespacesThere, "\(namespacesMissing ?? "")"), .timeLimit(.minutes(2)))
+struct GuardTests {
+  @Test func `addresses of both families are claimed, renewed and released as one group`() throws {
+    let wire = try Wire()
+    let node = try wire.start(addresses: ["10.9.0.100", "10.9.0.101", "fd00:9::100"])
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed(operation: 1)") != nil)
+    for text in ["10.9.0.100/32", "10.9.0.101/32", "fd00:9::100/128"] {
+      let line = try #require(wire.addresses(text).first)
+      #expect(line.contains("deprecated") && !line.contains("forever"), "\(line)")
+    }
+    for operation in 2..<8 {
+      wire.wait(milliseconds: 500)
+      node.say("renew \(operation) 2000")
+      #expect(node.hear("renewed(operation: \(operation))") != nil)
+    }
+    #expect(wire.addresses("::100").count == 1)
+    node.say("status 8")
+    #expect(try #require(node.hear("status(")).contains("present: 7"))
+    node.say("release 9")
+    #expect(node.hear("released(operation: 9)") != nil)
+    #expect(wire.addresses("9.0.10").isEmpty && wire.addresses("9::100").isEmpty)
+    node.signal(SIGTERM)
+    #expect(node.end() == 0)
+  }
+
+  @Test func `an address that nobody renews any more is removed by the kernel`() throws {
+    let wire = try Wire()
+    let node = try wire.start(addresses: ["10.9.0.100"])
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    let worker = try #require(processes(of: node).first)
+    // Guard and worker at once, as a crash of both: only the kernel is left.
+    kill(worker, SIGSTOP)
+    node.signal(SIGKILL)
+    kill(worker, SIGKILL)
+    #expect(wire.addresses().count == 1)
+    let gone = try #require(wire.goneAfter(atMost: 4_000))
+    print("guard and worker killed: address gone after \(Int(gone)) ms")
+    #expect(gone > 1_000 && gone < 3_300)
+  }
+
+  @Test func `when the worker is killed the address goes at once and another worker comes`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    var worst = 0.0
+    for round in 1...5 {
+      node.say("claim \(round) 2000")
+      #expect(node.hear("claimed(operation: \(round))") != nil)
+      let worker = try #require(processes(of: node).first)
+      let monitor = try Talker(wire.here, ["--address-gone", "10.9.0.100", "3000"])
+      #expect(monitor.hear("watching") != nil)
+      let killed = BootInstant.now()
+      kill(worker, SIGKILL)
+      let gone = try #require(monitor.hear("gone"))
+      let at = BootInstant(nanoseconds: try #require(Int64(gone.split(separator: " ")[1])))
+      worst = max(worst, at.milliseconds(since: killed))
+      #expect(node.hear("worker", milliseconds: 7_000) != nil)
+    }
+    print("worker killed: address gone after at most \(worst) ms")
+    #expect(worst < 50)
+  }
+
+  @Test func `a worker that falls silent loses the address within 700 ms and its life`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("claim 1 60000")
+    #expect(node.hear("claimed") != nil)
+    let worker = try #require(processes(of: node).first)
+    let monitor = try Talker(wire.here, ["--address-gone", "10.9.0.100", "3000"])
+    #expect(monitor.hear("watching") != nil)
+    let muted = BootInstant.now()
+    node.say("mute")
+    let line = try #require(monitor.hear("gone"))
+    let at = BootInstant(nanoseconds: try #require(Int64(line.split(separator: " ")[1])))
+    let gone = at.milliseconds(since: muted)
+    print("worker silent: address gone after \(gone) ms")
+    #expect(gone > 400 && gone < 700)
+    #expect(node.hear("worker") != nil)
+    #expect(try #require(processes(of: node).first) != worker)
+  }
+
+  @Test func `a stopped worker is killed and its address is gone`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    kill(try #require(processes(of: node).first), SIGSTOP)
+    #expect(try #require(wire.goneAfter(atMost: 2_000)) < 750)
+    #expect(node.hear("worker") != nil)
+  }
+
+  @Test func `a guard that is stopped lets the address expire and does not renew it late`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    let guardProcess = node.pid
+    kill(guardProcess, SIGSTOP)
+    node.say("renew 2 2000")
+    #expect(try #require(wire.goneAfter(atMost: 4_000)) < 3_300)
+    kill(guardProcess, SIGCONT)
+    #expect(try #require(node.hear("operation: 2")).contains("stale"))
+    #expect(node.hear("addressLost(index: 0)") != nil)
+    #expect(wire.addresses().isEmpty)
+  }
+
+  @Test func `a helper that hangs is killed at its deadline and nothing is held`() throws {
+    let wire = try Wire()
+    let hang = try wire.script(
+      "claim", "ip addr add 10.9.0.100/32 dev e0 valid_lft 2 preferred_lft 0; sleep 600 & sleep 601")
+    let node = try wire.start(helpers: "folder: \"\(repositoryFolder)/ha\", claim: \"\(hang)\"")
+    let start = BootInstant.now()
+    node.say("claim 1 2000")
+    #expect(try #require(node.hear("operation: 1")).contains("helperDeadline"))
+    let took = BootInstant.now().milliseconds(since: start)
+    #expect(took > 390 && took < 600)
+    #expect(wire.addresses().isEmpty)
+    #expect(run("pgrep", ["-f", "^sleep 60[01]$"]).output.isEmpty)
+  }
+
+  @Test func `a helper's success is not believed, and its failure is told with its status`() throws {
+    let wire = try Wire()
+    for (body, answer) in [
+      ("exit 0", "notVerified"), ("exit 7", "helperFailed(7)"),
+      ("ip addr add 10.9.0.100/32 dev e0", "staticAddress"),
+      ("ip addr add 10.9.0.100/24 dev e0 valid_lft 2 preferred_lft 0", "notVerified"),
+      ("ip addr add 10.9.0.100/32 dev e0 valid_lft 100 preferred_lft 0", "notVerified"),
+    ] {
+      let claim = try wire.script("claim", body)
+      let node = try wire.start(helpers: "folder: \"\(repositoryFolder)/ha\", claim: \"\(claim)\"")
+      node.say("claim 1 2000")
+      #expect(try #require(node.hear("operation: 1")).contains(answer))
+      #expect(wire.addresses().isEmpty, "\(body)")
+      node.signal(SIGTERM)
+      #expect(node.end() == 0)
+    }
+    let node = try wire.start(helpers: "folder: \"/nonexistent\"")
+    node.say("claim 1 2000")
+    #expect(try #require(node.hear("operation: 1")).contains("helperMissing"))
+  }
+
+  @Test func `an orphan of a helper cannot put the address back`() throws {
+    let wire = try Wire()
+    let claim = try wire.script(
+      "claim",
+      """
+      ip addr add 10.9.0.100/32 dev e0 valid_lft 2 preferred_lft 0
+      setsid sh -c 'sleep 0.5; ip addr replace 10.9.0.100/32 dev e0 valid_lft 20 preferred_lft 0; echo > \(wire.folder)/done' &
+      sleep 0.1  # until it has left the group that dies with this script
+      """)
+    let node = try wire.start(helpers: "folder: \"\(repositoryFolder)/ha\", claim: \"\(claim)\"")
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    node.say("release 2")
+    #expect(node.hear("released") != nil)
+    wire.wait(milliseconds: 900)
+    #expect(isThere("\(wire.folder)/done"))
+    #expect(wire.addresses().isEmpty)
+  }
+
+  @Test func `a site's own scripts renew, and hear of a release after the address is gone`() throws {
+    let wire = try Wire()
+    let renew = try wire.script("renew", "echo renew >> \(wire.folder)/log; exec \(repositoryFolder)/ha/vip-renew")
+    let release = try wire.script(
+      "release",
+      "echo release $SW_ADDRESS $(ip -o addr show to $SW_ADDRESS | wc -l) >> \(wire.folder)/log; exit 1")
+    let node = try wire.start(
+      addresses: ["10.9.0.100", "10.9.0.101"],
+      helpers: "folder: \"\(repositoryFolder)/ha\", renew: \"\(renew)\", release: \"\(release)\"")
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    for operation in 2...4 {
+      wire.wait(milliseconds: 900)
+      node.say("renew \(operation) 2000")
+      #expect(node.hear("renewed(operation: \(operation))") != nil)
+    }
+    node.say("release 5")
+    #expect(node.hear("released(operation: 5)") != nil)
+    // A claim waits for the release scripts, so that a site sees one order.
+    node.say("claim 6 2000")
+    #expect(node.hear("claimed(operation: 6)") != nil)
+    let lines = String(decoding: try readFile(wire.folder + "/log"), as: UTF8.self)
+    #expect(
+      lines == String(repeating: "renew\n", count: 6) + "release 10.9.0.100 0\nrelease 10.9.0.101 0\n", "\(lines)")
+  }
+
+  @Test func `the supervisor hears that the node is ready, what it holds, and pings only while the worker speaks`()
+    throws
+  {
+    let wire = try Wire()
+    let path = wire.folder + "/notify"
+    let supervisor = try bindDatagram(try #require(SocketAddress(unixPath: path)))
+    let node = try wire.start(environment: ["NOTIFY_SOCKET=\(path)", "WATCHDOG_USEC=300000"])
+    func messages(_ milliseconds: Int64) -> [String] {
+      let end = BootInstant.after(milliseconds: milliseconds)
+      var found: [String] = []
+      var buffer = [UInt8](repeating: 0, count: 512)
+      while !Platform.wait(supervisor.raw, for: .read, until: end).isEmpty {
+        guard let (size, _) = receiveDatagram(supervisor.raw, into: &buffer) else { continue }
+        found.append(String(decoding: buffer.prefix(size), as: UTF8.self))
+      }
+      return found
+    }
+    #expect(!messages(300).contains("READY=1"), "not before the worker says so")
+    node.say("ready")
+    node.say("claim 1 2000")
+    let heard = messages(500)
+    #expect(heard.contains("READY=1"))
+    #expect(heard.contains { $0.hasPrefix("STATUS=") && $0.hasSuffix("holding 10.9.0.100") }, "\(heard)")
+    #expect((3...6).contains(heard.count { $0 == "WATCHDOG=1" }))
+    node.signal(SIGTERM)
+    #expect(messages(300).contains("STOPPING=1"))
+    #expect(node.end() == 0)
+  }
+
+  @Test func `a release overtakes a claim that hangs`() throws {
+    let wire = try Wire()
+    let hang = try wire.script("claim", "sleep 600")
+    let node = try wire.start(helpers: "folder: \"\(repositoryFolder)/ha\", claim: \"\(hang)\"")
+    node.say("claim 1 2000")
+    wire.wait(milliseconds: 50)
+    let start = BootInstant.now()
+    node.say("release 2")
+    #expect(try #require(node.hear("operation: 1")).contains("superseded"))
+    #expect(node.hear("released(operation: 2)") != nil)
+    #expect(BootInstant.now().milliseconds(since: start) < 100)
+  }
+
+  @Test func `a static service address is refused at the start with its mend, one with a lifetime is swept`() throws {
+    let wire = try Wire()
+    ip("-n", wire.here, "addr", "add", "10.9.0.100/24", "dev", "e0")
+    #expect(try wire.start(expectWorker: false).end() == 78)
+    #expect(wire.addresses().count == 1)
+    ip("-n", wire.here, "addr", "del", "10.9.0.100/24", "dev", "e0")
+    ip("-n", wire.here, "addr", "add", "10.9.0.100/32", "dev", "e0", "valid_lft", "600", "preferred_lft", "0")
+    let node = try wire.start()
+    #expect(wire.addresses().isEmpty)
+    ip("-n", wire.here, "addr", "add", "10.9.0.100/24", "dev", "e0")
+    node.say("claim 1 2000")
+    #expect(try #require(node.hear("operation: 1")).contains("staticAddress"))
+  }
+
+  @Test func `a second guard of the same node refuses to start`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    #expect(try Talker(wire.here, ["--config", wire.config]).end() == 78)
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+  }
+
+  @Test func `loss of the carrier and of the address are told`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    #expect(node.hear("carrier(index: 0, up: true)") != nil)
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    let start = BootInstant.now()
+    ip("-n", wire.there, "link", "set", "e0", "down")
+    #expect(node.hear("carrier(index: 0, up: false)") != nil)
+    #expect(BootInstant.now().milliseconds(since: start) < 1_200)
+    ip("-n", wire.there, "link", "set", "e0", "up")
+    #expect(node.hear("carrier(index: 0, up: true)") != nil)
+    node.say("claim 2 2000")
+    #expect(node.hear("claimed(operation: 2)") != nil)
+    ip("-n", wire.here, "addr", "del", "10.9.0.100/32", "dev", "e0")
+    #expect(node.hear("addressLost(index: 0)") != nil)
+    node.say("renew 3 2000")
+    #expect(try #require(node.hear("operation: 3")).contains("absent"))
+    #expect(wire.addresses().isEmpty)
+    node.say("claim 4 2000")
+    #expect(node.hear("claimed(operation: 4)") != nil)
+  }
+
+  @Test(arguments: ["10.9.0.100/32", "fd00:9::100/128"])
+  func `a probe sees an owner on the LAN and silence without one`(text: String) throws {
+    let wire = try Wire()
+    let node = try wire.start(addresses: [String(text.split(separator: "/")[0])])
+    let start = BootInstant.now()
+    node.say("probe 1")
+    #expect(node.hear("probeSilent(operation: 1)") != nil)
+    #expect(BootInstant.now().milliseconds(since: start) < 200)
+    ip("-n", wire.there, "addr", "add", text, "dev", "e0", "nodad")
+    node.say("probe 2")
+    let answer = try #require(node.hear("operation: 2"))
+    #expect(answer.contains("probeAnswered") && answer.contains(hardware(wire.there)))
+    ip("-n", wire.there, "link", "set", "e0", "down")
+    #expect(node.hear("up: false") != nil)
+    node.say("probe 3")
+    #expect(try #require(node.hear("operation: 3")).contains("carrierDown"))
+  }
+
+  @Test(arguments: [("10.9.0.100", 12), ("fd00:9::100", 6)])
+  func `announcements reach the LAN until just before the release, and a duplicate is reported`(
+    address: String, frames: Int
+  ) throws {
+    let wire = try Wire()
+    let node = try wire.start(addresses: [address])
+    let listener = try Talker(wire.there, ["--listen", address, "e0", "1600"])
+    #expect(listener.hear("listening") != nil)
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    wire.wait(milliseconds: 1_100)
+    node.say("release 2")
+    #expect(node.hear("released") != nil)
+    let own = hardware(wire.here)
+    var heard = 0
+    while listener.hear(own, milliseconds: 700) != nil { heard += 1 }
+    #expect(heard == frames)
+
+    node.say("claim 3 2000")
+    #expect(node.hear("claimed(operation: 3)") != nil)
+    let impostor = try Talker(wire.there, ["--impostor", address, "e0"])
+    #expect(impostor.end() == 0)
+    #expect(try #require(node.hear("duplicateSeen")).contains(hardware(wire.there)))
+  }
+
+  @Test func `a second interface of the own host on the same LAN is no duplicate`() throws {
+    let wire = try Wire()
+    ip("-n", wire.here, "link", "add", "e9", "type", "veth", "peer", "name", "e9", "netns", wire.there)
+    ip("-n", wire.there, "link", "add", "lan", "type", "bridge")
+    for name in ["e0", "e9"] {
+      ip("-n", wire.there, "link", "set", name, "master", "lan")
+      ip("-n", wire.there, "link", "set", name, "up")
+    }
+    ip("-n", wire.there, "link", "set", "lan", "up")
+    ip("-n", wire.here, "link", "set", "e9", "up")
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    // Somebody on the LAN asks: the kernel answers by both interfaces, and the guard itself asks as well.
+    #expect(node.hear("duplicateSeen", milliseconds: 700) == nil)
+  }
+
+  @Test func `the LAN prober sees who holds the address and how often it was asked`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    let prober = try Talker(wire.there, ["--probe", "10.9.0.100", "e0", "20", "200"])
+    #expect(try #require(prober.hear(" ")).contains(hardware(wire.here)))
+    #expect(prober.hear("asked 10") != nil)
+  }
+
+  @Test func `the worker is an ordinary user with at most the right to bind low ports`() throws {
+    let wire = try Wire()
+    let node = try wire.start(user: "nobody", expectWorker: false)
+    let line = try #require(node.hear("worker"))
+    // CAP_NET_BIND_SERVICE alone, because the standard configuration listens on port 514.
+    #expect(line.contains("user 65534") && line.hasSuffix("capabilities 0000000000000400"))
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+  }
+
+  @Test func `a worker that refuses to run ends the guard, one that crashes is started again`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("exit 3")
+    #expect(node.hear("worker") != nil)
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    node.say("exit 78")
+    #expect(node.end() == 78)
+    #expect(wire.addresses().isEmpty)
+  }
+
+  private func processes(of node: Talker) -> [Int32] {
+    run("pgrep", ["-P", "\(node.pid)", "-f", "--", "--worker"]).output.split(separator: "\n").compactMap { Int32($0) }
+  }
+  private func hardware(_ namespace: String) -> String {
+    let words = ip("-n", namespace, "-o", "link", "show", "e0").output.split(separator: " ")
+    return words.firstIndex(of: "link/ether").map { String(words[$0 + 1]) } ?? "?"
+  }
+  private func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+}

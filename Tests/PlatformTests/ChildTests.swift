@@ -1,0 +1,20 @@
+import Platform
+import Testing
+
+@Test func `a child that hangs is killed at its deadline with its whole group`() throws {
+  var child = try Child("/bin/sh", ["-c", "sleep 60 & sleep 60"], environment: ["PATH=/bin:/usr/bin"], descriptors: [])
+  let start = BootInstant.now()
+  #expect(child.wait(until: start.adding(milliseconds: 50)) == .deadline)
+  #expect(BootInstant.now().milliseconds(since: start) < 5_000)
+}
+
+@Test func `the exit status of a child arrives`() throws {
+  var child = try Child("/bin/sh", ["-c", "exit 7"], environment: [], descriptors: [])
+  #expect(child.wait(until: .after(milliseconds: 5_000)) == .exited(7))
+}
+
+@Test func `a program that is not there is an error that names it`() {
+  #expect(throws: SystemError.self) {
+    _ = try Child("/nonexistent/helper", [], environment: [], descriptors: []).pid
+  }
+}

@@ -1,0 +1,1 @@
+"""The test world: a private PostgreSQL and nodes in network namespaces, torn down on any exit."""
