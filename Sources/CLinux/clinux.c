@@ -327,10 +327,11 @@ int sw_prefer_this_thread(int priority) {
 int sw_make_folder(const char *path, uint32_t user, uint32_t group, uint32_t mode) {
   if (mkdir(path, 0700) < 0) return -1;
   int folder = open(path, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (folder < 0) return -1;
-  int result = fchown(folder, user, group) < 0 ? -1 : fchmod(folder, mode);
+  int result = folder < 0 || fchown(folder, user, group) < 0 ? -1 : fchmod(folder, mode);
   int failure = errno;
-  close(folder);
+  if (folder >= 0) close(folder);
+  /* Half made it would be taken for whole by the next start. */
+  if (result < 0) rmdir(path);
   errno = failure;
   return result;
 }

@@ -153,7 +153,9 @@ extension LeadershipCore {
 
   /// Only when configured: gives way to the preferred node once it has been sound for long enough.
   mutating func driveFailback(at now: Instant) {
-    guard let home = reading?.cluster.failbackTo ?? settings.failbackTo, home != me.node, let view = view(of: home), stopCommand == nil else { return }
+    guard let home = reading?.cluster.failbackTo ?? settings.failbackTo, home != me.node, let view = view(of: home),
+      stopCommand == nil
+    else { return }
     guard let since = view.soundSince, now - since >= settings.failbackDelay else { return }
     guard switchoverRefusal(home, at: now) == nil else { return }
     handOver(to: home, reason: .switchover(to: home), command: nil, at: now)

@@ -19,6 +19,13 @@ public struct Descriptor: ~Copyable, Sendable {
   }
 }
 
+/// A descriptor kept for the moment when there is no other, to turn a client away instead of spinning on it. Nil when
+/// there is none left even now.
+public func spareDescriptor(like other: Int32) -> Descriptor? {
+  let raw = fcntl(other, F_DUPFD_CLOEXEC, 0)
+  return raw >= 0 ? Descriptor(owning: raw) : nil
+}
+
 /// Owns several descriptors; all are closed when the list goes away.
 public final class DescriptorList: Sendable {
   private let owned = Guarded<[Int32]>([])

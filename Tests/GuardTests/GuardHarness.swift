@@ -46,7 +46,7 @@ final class Talker {
   private var buffer: [UInt8] = []
   let pid: Int32
 
-  init(_ namespace: String, _ arguments: [String]) throws {
+  init(_ namespace: String, _ arguments: [String], environment: [String] = []) throws {
     func pipe() throws -> (Int32, Int32) {
       var ends: [Int32] = [-1, -1]
       guard unsafe Glibc.pipe(&ends) == 0 else { throw SystemError.last("pipe") }
@@ -61,7 +61,7 @@ final class Talker {
     let givenToo = Descriptor(owning: theirOutput)
     let started = try Child(
       findProgram("ip") ?? "ip", ["netns", "exec", namespace, peerBinary()] + arguments,
-      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], descriptors: [given.raw, givenToo.raw, 2])
+      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + environment, descriptors: [given.raw, givenToo.raw, 2])
     pid = started.pid
     child = consume started
   }
@@ -121,7 +121,8 @@ final class Wire {
 
   /// Writes the configuration and starts the guard; waits until its worker can be spoken to.
   func start(
-    addresses: [String] = ["10.9.0.100"], helpers: String? = nil, user: String? = nil, expectWorker: Bool = true
+    addresses: [String] = ["10.9.0.100"], helpers: String? = nil, user: String? = nil, expectWorker: Bool = true,
+    environment: [String] = []
   ) throws -> Talker {
     let list = addresses.map { "{ address: \"\($0)\", interface: \"e0\" }" }.joined(separator: ", ")
     let text = """
@@ -133,7 +134,7 @@ final class Wire {
       """
     config = folder + "/node.json5"
     try replaceFile(config, with: Array(text.utf8))
-    let guardian = try Talker(here, ["--config", config])
+    let guardian = try Talker(here, ["--config", config], environment: environment)
     if expectWorker { _ = try #require(guardian.hear("worker")) }
     return guardian
   }

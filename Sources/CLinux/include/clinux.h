@@ -75,7 +75,7 @@ int64_t sw_raise_file_limit(void);
 int sw_allow_realtime(int priority);
 /* SCHED_FIFO, or with priority 0 nice -10; children start with the normal policy. */
 int sw_prefer_this_thread(int priority);
-/* O_NOFOLLOW; 0 or -1 with errno. */
+/* 0, or -1 with errno: then there is no folder. */
 int sw_make_folder(const char *path, uint32_t user, uint32_t group, uint32_t mode);
 
 /* An AF_PACKET socket that takes frames of `protocol` (host order) on one interface, through a BPF program of

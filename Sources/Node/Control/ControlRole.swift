@@ -82,7 +82,9 @@ final class ControlRole {
 
   private func take(_ message: Message) {
     switch message {
-    case .event(let event): handle(event)
+    case .event(let event):
+      board.note(event, at: .now())
+      handle(event)
     case .ingest(let event): take(event)
     case .switchover(let to, let timeout, let reply):
       lastCommand += 1

@@ -12,8 +12,8 @@ struct PeerTraffic: Sendable {
   }
   /// By peer, then by link.
   var links: [String: [Link]] = [:]
-  /// Datagrams dropped, by reason.
-  var dropped: [String: UInt64] = [:]
+  /// Datagrams dropped, by link and reason. Most cannot be told a sender.
+  var dropped: [[String: UInt64]] = []
 }
 
 /// Owns the sockets of all links. One datagram is one beat: its bytes and their HMAC-SHA256.
@@ -43,6 +43,7 @@ final class PeerRole: Sendable {
     self.pulses = pulses
     self.report = report
     var traffic = PeerTraffic()
+    traffic.dropped = configuration.peers.listen.map { _ in [:] }
     for peer in peers {
       traffic.links[peer.node] = Array(repeating: PeerTraffic.Link(), count: configuration.peers.listen.count)
     }
@@ -89,25 +90,25 @@ final class PeerRole: Sendable {
       guard let (size, _) = receiveDatagram(socket, into: &buffer) else { return }
       let now = Instant.bootNow()
       guard size == PeerBeat.encodedSize + authenticationCodeLength else {
-        drop("wrong-size")
+        drop("wrong-size", link)
         continue
       }
       let bytes = Array(buffer[..<PeerBeat.encodedSize])
       guard verifies(Array(buffer[PeerBeat.encodedSize..<size]), keys: keys, bytes) else {
-        drop("not-authentic")
+        drop("not-authentic", link)
         continue
       }
       do {
         try judge(PeerBeat(decoding: bytes), link, &gate, now)
       } catch {
-        drop("malformed")
+        drop("malformed", link)
       }
     }
   }
 
   private func judge(_ beat: PeerBeat, _ link: UInt8, _ gate: inout BeatGate, _ now: Instant) {
     switch gate.admit(beat, at: now) {
-    case .refused(let reason): drop(reason.rawValue)
+    case .refused(let reason): drop(reason.rawValue, link)
     case .admitted(let roundTrip):
       counted.withLock { traffic in
         guard var known = traffic.links[beat.from.node.text]?[Int(beat.stamp.link)] else { return }
@@ -119,5 +120,7 @@ final class PeerRole: Sendable {
       report(.peerBeat(beat, roundTrip: roundTrip))
     }
   }
-  private func drop(_ reason: String) { counted.withLock { $0.dropped[reason, default: 0] &+= 1 } }
+  private func drop(_ reason: String, _ link: UInt8) {
+    counted.withLock { $0.dropped[Int(link)][reason, default: 0] &+= 1 }
+  }
 }

@@ -11,7 +11,13 @@ final class StatusBoard: Sendable {
     var transition: Transition?
     var transitionAt = BootInstant.now()
     var takeover: NodeStatus.Takeover?
-    var firstCommit: (epoch: Int64, at: BootInstant)?
+    var database = DatabaseContact()
+  }
+  /// What the lease and watch sessions last met.
+  private struct DatabaseContact {
+    var answeredAt: BootInstant?
+    var beatMilliseconds: Double?
+    var error: String?
   }
   private let published: Guarded<Published>
   let configuration: NodeConfiguration
@@ -51,10 +57,28 @@ final class StatusBoard: Sendable {
   /// The first commit after a takeover is its last phase.
   func noteFirstCommit(epoch: Int64, at: BootInstant) {
     published.withLock {
-      $0.firstCommit = (epoch, at)
       guard var takeover = $0.takeover, takeover.epoch == epoch, let began = $0.transition?.began else { return }
       takeover.phases["firstCommit"] = at.milliseconds(since: BootInstant(began))
       $0.takeover = takeover
+    }
+  }
+
+  /// Notes how PostgreSQL answered; other events are passed over.
+  func note(_ event: Event, at now: BootInstant) {
+    switch event {
+    case .leaseAnswered(_, .beatAnswered(let sent, _)):
+      published.withLock {
+        $0.database = DatabaseContact(
+          answeredAt: now, beatMilliseconds: now.milliseconds(since: BootInstant(sent)), error: nil)
+      }
+    case .watchAnswered(_, .read):
+      published.withLock {
+        $0.database.answeredAt = now
+        $0.database.error = nil
+      }
+    case .leaseAnswered(_, .failed(let why, _)), .watchAnswered(_, .failed(let why)):
+      published.withLock { $0.database.error = why }
+    default: break  // not an answer of PostgreSQL
     }
   }
 
@@ -62,9 +86,9 @@ final class StatusBoard: Sendable {
   func status() -> NodeStatus {
     let now = BootInstant.now()
     let seen = published.withLock { state in
-      (state.status, state.traffic, state.transition, state.transitionAt, state.takeover)
+      (state.status, state.traffic, state.transition, state.transitionAt, state.takeover, state.database)
     }
-    let (status, traffic, transition, transitionAt, takeover) = seen
+    let (status, traffic, transition, transitionAt, takeover, database) = seen
     var told = NodeStatus(
       cluster: sessions.cluster, node: sessions.node, incarnation: sessions.incarnation, version: standwatchVersion,
       pid: processIdentifier())
@@ -82,12 +106,18 @@ final class StatusBoard: Sendable {
       NodeStatus.Address(address: $0.address, interface: $0.interface, held: status.addressHeld)
     }
     told.database.reachable = status.databaseReachable
+    told.database.lastAnswerMilliseconds = database.answeredAt.map { now.milliseconds(since: $0) }
+    told.database.beatMilliseconds = database.beatMilliseconds
+    told.database.error = database.error
     told.database.server = sessions.connection.description
     told.paused = status.paused ? NodeStatus.Pause(by: "", why: "") : nil
     told.noPromote = status.noPromote ? [sessions.node] : []
     told.successor = status.successor?.text
     told.faults = status.faults.map(\.description)
-    told.peers = status.peers.map { peer($0, traffic, now) }
+    told.peers = status.peers.enumerated().map { index, other in
+      // What was dropped on a link is told once, not once a peer.
+      peer(other, traffic, now, dropped: index == 0 ? traffic.dropped : [])
+    }
     told.ingest = ingestStatus()
     told.lastTakeover = takeover
     told.process.residentKilobytes = residentKilobytes()
@@ -98,7 +128,9 @@ final class StatusBoard: Sendable {
     return told
   }
 
-  private func peer(_ peer: Status.Peer, _ traffic: PeerTraffic, _ now: BootInstant) -> NodeStatus.Peer {
+  private func peer(
+    _ peer: Status.Peer, _ traffic: PeerTraffic, _ now: BootInstant, dropped: [[String: UInt64]]
+  ) -> NodeStatus.Peer {
     var told = NodeStatus.Peer(node: peer.node.text)
     told.silent = peer.silent
     if let beat = peer.lastBeat {
@@ -110,12 +142,13 @@ final class StatusBoard: Sendable {
     }
     let addresses = configuration.peers.nodes.first { $0.node == peer.node.text }?.addresses ?? []
     let links = traffic.links[peer.node.text] ?? []
-    told.links = zip(addresses, links).map { address, link in
+    told.links = zip(addresses, links).enumerated().map { number, pair in
+      let (address, link) = pair
       var line = NodeStatus.Link(link: address.description)
       line.lastHeardMilliseconds = link.lastHeard.map { now.milliseconds(since: $0) }
       line.roundTripMilliseconds = link.roundTripMilliseconds
       line.received = link.received
-      line.dropped = traffic.dropped
+      if number < dropped.count { line.dropped = dropped[number] }
       return line
     }
     return told

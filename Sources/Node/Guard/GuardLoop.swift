@@ -191,9 +191,9 @@ struct GuardLoop: ~Copyable {
     while let signal = signals.next() {
       switch signal {
       case SignalNumber.terminate, SignalNumber.interrupt:
-        if ending != nil {
-          // Asked twice: at once.
-          worker.kill()
+        if let deadline = stopDeadline {
+          // Asked again by somebody impatient: at once. Within a second it is the same wish, sent to a group as well.
+          if now >= deadline.adding(milliseconds: 1_000 - Self.stopMilliseconds) { worker.kill() }
           continue
         }
         log(.info, "stopping", ["signal": "\(signal)"])

@@ -121,6 +121,8 @@ private final class LanSockets {
   }
   private let configured: [ServiceAddresses.Configured]
   private let slots: [Slot]
+  /// The hardware addresses of this host. With two interfaces on one LAN its kernel answers on the other as well.
+  private var own: Set<HardwareAddress> = []
 
   init(_ configured: [ServiceAddresses.Configured]) {
     self.configured = configured
@@ -129,8 +131,9 @@ private final class LanSockets {
   var descriptors: [Int32] { slots.compactMap { $0.entry.socket?.descriptor } }
 
   func refresh(_ links: [LinkStatus]) {
-    for (own, slot) in zip(configured, slots) {
-      let link = links.first { $0.name == own.interface }
+    own = Set(links.compactMap(\.hardware))
+    for (entry, slot) in zip(configured, slots) {
+      let link = links.first { $0.name == entry.interface }
       if let link, let known = slot.entry.link, known.index == link.index, known.hardware == link.hardware {
         slot.entry.link = link
         continue
@@ -138,9 +141,9 @@ private final class LanSockets {
       slot.entry = Entry(socket: nil, link: link)
       guard let link, link.hardware != nil else { continue }
       do {
-        slot.entry.socket = try LanSocket(own.address, on: link)
+        slot.entry.socket = try LanSocket(entry.address, on: link)
       } catch {
-        log(.error, "cannot announce or probe", ["address": "\(own.address)", "reason": "\(error)"])
+        log(.error, "cannot announce or probe", ["address": "\(entry.address)", "reason": "\(error)"])
       }
     }
   }
@@ -163,5 +166,7 @@ private final class LanSockets {
       return GuardFailure(.kernel, detail: error.code)
     }
   }
-  func claimants(_ index: Int) -> [HardwareAddress] { slots[index].entry.socket?.claimants() ?? [] }
+  func claimants(_ index: Int) -> [HardwareAddress] {
+    (slots[index].entry.socket?.claimants() ?? []).filter { !own.contains($0) }
+  }
 }

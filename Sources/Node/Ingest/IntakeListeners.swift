@@ -1,5 +1,4 @@
 // Listening and accepting: listeners exist only while active, and every count of connections has its bound.
-internal import Glibc
 internal import Platform
 internal import Telemetry
 
@@ -17,12 +16,6 @@ final class Listener {
     (self.kind, self.address) = (kind, address)
     self.descriptor = descriptor
   }
-}
-
-/// A descriptor kept for the moment when there is no other, to turn a client away instead of spinning on it.
-func spareDescriptor(like other: Int32) -> Descriptor? {
-  let raw = fcntl(other, F_DUPFD_CLOEXEC, 0)
-  return raw >= 0 ? Descriptor(owning: raw) : nil
 }
 
 extension Intake {
@@ -65,7 +58,7 @@ extension Intake {
         guard let accepted = try acceptStream(listener.descriptor.raw) else { return }
         admit(Descriptor(owning: accepted.descriptor), accepted.peer, wire)
       } catch {
-        if error.code == EMFILE || error.code == ENFILE {
+        if error.meansNoDescriptors {
           turnAwayWithoutDescriptor(listener)
         }
         warnAboutAccept("\(error)")
