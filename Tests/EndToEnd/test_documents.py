@@ -264,9 +264,9 @@ def the_record_types(test, site, _):
     test.assertGreaterEqual(int(rejected), len(bad))
 
 
-@step("README.md", "export PGPASSWORD='change me three'")
+@step("README.md", "export PGPASSWORD='change me four'")
 def load(test, site, text):
-    said = site.run("client", text + "\n")[1]
+    said = site.run("client", text)[1]
     test.assertRegex(said, r"lost:? *0")
 
 
