@@ -63,12 +63,12 @@ class Readme(LabTest):
                 if any(re.fullmatch(pattern, command) for pattern in ELSEWHERE):
                     continue
                 with self.subTest(command):
-                    if not command.startswith("scripts/"):
-                        world.wait_healed()
                     # A drill and a switchover are run where the active node is.
-                    if re.match(r"hactl (drill|switchover)", command) and world.leader() is not node:
-                        world.leader().hactl("switchover", "--to", node.name)
+                    if re.match(r"hactl (drill|switchover)", command):
                         world.wait_healed()
+                        if world.leader() is not node:
+                            world.leader().hactl("switchover", "--to", node.name)
+                            world.wait_healed()
                     self.run_command(self.adapt(command, values), node)
                     if command.startswith("hactl pause"):
                         self.assertEqual(world.database.value("SELECT paused FROM ha.control"), "t")
