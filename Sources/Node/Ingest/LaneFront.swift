@@ -22,7 +22,8 @@ final class LaneFront {
   var fillingUnnumbered = (rows: 0, bytes: 0)
   var underWayUnnumbered = (rows: 0, bytes: 0)
   var hasSession = false
-  var hasHalted = true
+  /// Commands to halt that it has not answered yet.
+  var haltsAwaited = 0
   /// Fenced: it writes nothing more in this epoch, so nothing more is read for it.
   var isFenced = false
   /// `resumeHeld` is under way: serving a connection can lead back to it.
@@ -56,8 +57,9 @@ final class LaneFront {
     budget.filling += bytes
   }
   /// Takes `filling` away to the lane.
-  func hand(over next: LaneWork) {
+  func hand(over next: LaneWork, epoch: Int64) {
     let work = filling
+    work.epoch = epoch
     filling = next
     underWayRows = work.batch.rowCount
     underWayBytes = work.batch.byteCount

@@ -34,6 +34,8 @@ final class LaneWork {
     /// The batch can't be written as it stands: its connections start again from what is stored.
     case givenUp(reason: String)
   }
+  /// For which it was filled; what comes back of an older one means nothing to the clients of this one.
+  var epoch: Int64 = 0
   var batch = Batch()
   var requests: [StreamRequest] = []
 
