@@ -38,6 +38,11 @@ def block(document, beginning):
     return found[0]
 
 
+def with_warnings(text):
+    """The doctor may warn (of priorities that a container does not give, say), and must find no error."""
+    return re.sub(r"^hactl doctor", "hactl doctor || test $? = 1", text, flags=re.MULTILINE)
+
+
 # The installation, README.md
 
 
@@ -155,8 +160,7 @@ def start(test, site, text):
 @step("README.md", "hactl doctor\n")
 def look(test, site, text):
     for name in ("a", "b"):
-        # The doctor may warn: of priorities that a container does not give, say. The last status is that of `status`.
-        said = site.run(name, "set +e\n" + text)[1]
+        said = site.run(name, with_warnings(text))[1]
         test.assertRegex(said, r"\b0 errors")
         test.assertIn(SERVICE_ADDRESS, said)
     active = site.wait_healed()
@@ -337,7 +341,7 @@ def day_to_day(test, site, text):
     if site.wait_healed() == "b":
         site.run("b", "hactl switchover")
     test.assertEqual(site.wait_healed(), "a")
-    said = site.run("a", text)[1]
+    said = site.run("a", with_warnings(text))[1]
     test.assertEqual(site.wait_healed(), "b")
     test.assertIn("switchover", said)
     test.assertEqual(site.run("b", "hactl status")[0], 0)
@@ -349,6 +353,10 @@ def upgrade(test, site, text):
     standby = "ab".replace(active, "")
     site.run(standby, text)
     test.assertEqual(site.wait_healed(), active)
+    site.run(active, "hactl switchover")
+    test.assertEqual(site.wait_healed(), standby)
+    site.run(active, text)
+    test.assertEqual(site.wait_healed(), standby)
 
 
 @step("ha/README.md", "hactl status")
@@ -474,6 +482,7 @@ INLINE = {
     "README.md": {
         "scripts/demo --once": GATE, "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
+        "hactl switchover": "day_to_day",
         "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
         "hactl COMMAND --help": "the_help", "hactl no-promote NODE --off": "day_to_day",
         "systemctl restart postgresql": "encrypt",
