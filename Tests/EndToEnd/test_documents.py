@@ -351,7 +351,9 @@ def upgrade(test, site, text):
 
 @step("ha/README.md", "hactl status")
 def drills(test, site, text):
-    said = site.run(site.wait_healed(), text)[1]
+    active = site.wait_healed()
+    wait_until(lambda: "ready to take over" in site.run(active, "hactl status", check=False)[1], 10, "peers are heard")
+    said = site.run(active, text)[1]
     for kind in ("cut-peer", "switchover", "kill"):
         test.assertIn(kind, said)
     site.wait_healed()
