@@ -5,8 +5,8 @@ import re
 from support import ROOT
 
 DOCUMENTS = ("README.md", "ha/README.md")
-OUR_PROGRAMS = ("scripts/", "hactl", "standwatchd ", "standwatch-load", "systemctl", "journalctl", "systemd-analyze", "nft",
-                ".build/", "curl", "openssl", "psql", "ip ")
+OUR_PROGRAMS = ("scripts/", "hactl", "standwatchd ", "standwatch-load", "systemctl", "journalctl", "systemd-analyze",
+                "nft", ".build/", "curl", "openssl", "psql", "ip ")
 
 
 def read(document):
@@ -17,6 +17,14 @@ def read(document):
 def blocks(document):
     """Every fenced block as (language, text)."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", read(document), flags=re.MULTILINE | re.DOTALL)
+
+
+def block(document, beginning):
+    """The one block that begins so."""
+    found = [text for _, text in blocks(document) if text.startswith(beginning)]
+    if len(found) != 1:
+        raise AssertionError(f"{len(found)} blocks of {document} begin with {beginning!r}")
+    return found[0]
 
 
 def inline_commands(document):

@@ -92,8 +92,8 @@ class Site:
         folder = os.path.join(self.folder, name)
         os.makedirs(folder)
         log = os.path.join(self.folder, f"{name}.log")
-        view = spawn(["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-euc", VIEW, "sh", folder, name],
-                     log, namespace=space)
+        view = spawn(["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-euc", VIEW, "sh", folder,
+                      name], log, namespace=space)
         self.views[name] = view
         self._note(view)
         wait_until(lambda: self.run(name, "test -e /run/view", check=False, wrap=False)[0] == 0 or view.poll(), 10,
@@ -149,8 +149,8 @@ class Site:
         return done.returncode, done.stdout
 
     def write(self, machine, path, text, mode=0o644):
-        self.run(machine, f"mkdir -p '{os.path.dirname(path)}' && cat > '{path}' && chmod {mode:o} '{path}'", given=text,
-                 folder="/", wrap=False)
+        self.run(machine, f"mkdir -p '{os.path.dirname(path)}' && cat > '{path}' && chmod {mode:o} '{path}'",
+                 given=text, folder="/", wrap=False)
 
     def read(self, machine, path):
         return self.run(machine, f"cat '{path}'", wrap=False)[1]
@@ -163,8 +163,8 @@ class Site:
 
     def get(self, machine, path, host=None):
         """HTTP status and text of a node's page, asked from the client."""
-        _, text = self.run("client", f"curl -s -m 2 -w '\\n%{{http_code}}' http://{host or MACHINES[machine]}:7480{path}",
-                           check=False, wrap=False)
+        url = f"http://{host or MACHINES[machine]}:7480{path}"
+        _, text = self.run("client", f"curl -s -m 2 -w '\\n%{{http_code}}' {url}", check=False, wrap=False)
         body, _, code = text.rpartition("\n")
         return int(code or 0), body
 
