@@ -31,7 +31,7 @@ extension LeadershipCore {
     case .standby:
       if address == .unknown, now >= nextSweepAt { releaseAddress(at: now) }
     case .reigning(let reign):
-      if address == .absent { driveClaim(reign, at: now) }
+      if address == .absent || address == .unknown { driveClaim(reign, at: now) }
       if address == .held, reign.step == .ruling, renewDue { renew(at: now) }
     case .degraded(let degraded):
       // Only on beats that are as fresh as an answer of the database would have to be.
@@ -129,10 +129,11 @@ extension LeadershipCore {
     exit(.addressNotRemoved, at: now)
   }
 
-  /// Claimed again once while the lease is valid, then no more.
+  /// Claimed again once while the lease is valid, then no more. One of several is gone, perhaps: only a release proves
+  /// that all are.
   mutating func addressLost(at now: Instant) {
     guard address == .held else { return }
-    address = .absent
+    address = .unknown
     addressOp = nil
     switch role {
     case .standby, .handingOver, .steppingDown, .stopped: break
