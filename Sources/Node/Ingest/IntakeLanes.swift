@@ -27,6 +27,7 @@ extension Intake {
     defer { front.isResuming = false }
     let waiting = front.held
     front.held = []
+    front.contenders = waiting.count
     for index in waiting.indices {
       guard front.hasRoom(batchRows, batchBytes) else {
         front.held = waiting[index...] + front.held
@@ -121,9 +122,13 @@ extension Intake {
   // MARK: counting
 
   func count(_ reason: String, in counts: inout [String: Int]) {
-    // Without the place in the line, which would make every reason a new one.
-    let kind = reason.split(separator: " (byte", maxSplits: 1).first.map(String.init) ?? reason
-    let text = String(kind.prefix(80))
+    // Without the place in the line, which would make every reason a new one. By bytes: somebody may send nothing but
+    // records to be refused.
+    let place = reason.utf8.lastIndex(of: UInt8(ascii: "("))
+    let hasPlace = place.map { reason.utf8[$0...].starts(with: "(byte ".utf8) } ?? false
+    var kind = reason.utf8[..<(hasPlace ? place ?? reason.endIndex : reason.endIndex)].prefix(80)
+    while kind.last == UInt8(ascii: " ") { kind.removeLast() }
+    let text = String(decoding: kind, as: UTF8.self)
     counts[counts[text] != nil || counts.count < 64 ? text : "other", default: 0] += 1
   }
   func countLost(_ lost: (rows: Int, bytes: Int), _ reason: String) {

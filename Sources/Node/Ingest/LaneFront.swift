@@ -13,6 +13,8 @@ final class LaneFront {
   var begunAt: BootInstant?
   /// Connections that wait for room, first come first served.
   var held: [UInt64] = []
+  /// How many waited when room came last.
+  var contenders = 0
   /// Sources with bytes in `filling`, and in the work under way.
   var fillingBudgets: [SourceBudget] = []
   var underWayBudgets: [SourceBudget] = []
@@ -38,7 +40,15 @@ final class LaneFront {
 
   var isBusy: Bool { spare == nil }
   func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
-    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes
+    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes && !filling.batch.isFullOfNames
+  }
+  /// What one connection may add before the others have their turn: all that is left when nobody waits, else its part
+  /// of a batch. Otherwise each of many senders of tiny records fills a whole batch, and the others wait for minutes.
+  func share(_ rows: Int, _ bytes: Int) -> (rows: Int, bytes: Int) {
+    let (rowsLeft, bytesLeft) = (rows - filling.batch.rowCount, bytes - filling.batch.byteCount)
+    let waiting = max(contenders, held.count)
+    if waiting == 0 { return (rowsLeft, bytesLeft) }
+    return (min(rowsLeft, max(16, rows / (waiting + 1))), min(bytesLeft, max(4096, bytes / (waiting + 1))))
   }
   /// What was decoded before is known to PostgreSQL no more than before it came.
   func forget() {

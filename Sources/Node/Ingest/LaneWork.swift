@@ -16,6 +16,9 @@ struct StreamRequest: Equatable, Sendable {
   var source: String
   var name: String
   var wish: Wish
+
+  /// Of `.recordGap`.
+  var missingThrough: Int64? { if case .recordGap(let last) = wish { last } else { nil } }
 }
 
 /// `committed` stands in PostgreSQL behind a commit of this epoch.
