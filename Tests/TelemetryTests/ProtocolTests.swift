@@ -111,7 +111,7 @@ private func sent(_ actions: [NativeSession.Action]) -> String {
 }
 
 @Test func `the rest of an overlong line that fills the window is dropped, and no record after it`() {
-  var c = Connection(records: 1, maxLine: 100, maximumCapacity: 256)
+  var c = Connection(maxLine: 100, maximumCapacity: 256, records: 1)
   c.actions = []
   c.feed(#"{"seq":1,"message":""# + String(repeating: "x", count: 400))
   #expect(c.batch.rowCount == 1 && c.session.cursor.next == 2)
