@@ -76,6 +76,9 @@ extension PeerBeat {
     let echoSent = reader.number(Int64.self)
     let echoHeld = reader.number(Int64.self)
     guard incarnation > 0, epoch >= 0, sent >= 0, echoSent >= 0, echoHeld >= 0 else { throw .badNumber }
+    // What a flag says is absent is zero: one beat has one encoding.
+    guard flags & 8 != 0 || (echoSent == 0 && echoHeld == 0) else { throw .badNumber }
+    guard flags & 16 != 0 || (timeline == 0 && epoch == 0 && token == 0) else { throw .badNumber }
     let term = TimelineTerm(timeline: timeline, term: Term(epoch: epoch, token: token))
     self.init(
       cluster: cluster, from: NodeIncarnation(node: node, incarnation: incarnation), counter: counter,

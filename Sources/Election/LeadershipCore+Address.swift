@@ -85,6 +85,7 @@ extension LeadershipCore {
         renewedAt = op.began
         renewFailures = 0
         passed(.claimed, at: now)
+        why = .served
         noteServing(at: now)
       } else {
         stepDown(.claimFailed(describe(result)), keepSession: true, at: now)

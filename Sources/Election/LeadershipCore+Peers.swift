@@ -41,7 +41,6 @@ extension LeadershipCore {
     }
     views[index] = view
     if newer { obey(beat, at: now) }
-    judge(at: now)
   }
 
   /// A beat never makes a node adopt an epoch; but one that leads a higher term deposes.

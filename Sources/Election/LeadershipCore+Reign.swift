@@ -55,6 +55,7 @@ extension LeadershipCore {
   mutating func beatAnswered(sent: Instant, _ read: BeatReading, at now: Instant) {
     let sent = min(sent, now)
     let proof = settings.flaws.contains(.leaseFromReply) ? now : sent
+    reading?.cluster = read.cluster
     guard read.lockHeld else { return endReign(.lockLost, at: now) }
     guard !read.inRecovery else { return endReign(.promotionFailed("the server is in recovery"), at: now) }
     switch role {

@@ -62,8 +62,9 @@ extension LeadershipCore {
 
   private mutating func finishStepDown(_ stepDown: StepDown, at now: Instant) {
     role = .standby
-    why = .steppedDown
+    why = published == .steppingDown ? .steppedDown : stepDown.reason
     holdOffUntil = max(holdOffUntil, now + stepDown.rest)
+    if case .promotionFailed = stepDown.reason { leaseRetryAt = max(leaseRetryAt, now + settings.retryLongest) }
     if stepDown.rest == settings.faultHoldDown { faultFreeAt = max(faultFreeAt, now + stepDown.rest) }
     if stopCommand != nil { exit(.stopRequested, at: now) }
   }

@@ -42,7 +42,6 @@ extension LeadershipCore {
       reading = read
       readingAt = now
       observe(read, asked: op.began, overslept: overslept, at: now)
-      judge(at: now)
     case .fenced:
       databaseAnswered(at: now)
       if case .fence(_, let node, _) = op.command { fencedHolder = (node, op.began, now) }
@@ -90,6 +89,9 @@ extension LeadershipCore {
       }
     }
     window = next
+    // The read that completes the window comes when it is due, not at the next of the regular ones.
+    let complete = next.firstReceived + settings.judgeWindow
+    if next.reads > 1, complete > now { nextReadAt = min(nextReadAt, complete) }
     if let beat = view(of: holder.node.node)?.lastBeat, beat.from == holder.node, beat.state.leads, !beat.resigned,
       beat.term?.term == term
     {
@@ -97,7 +99,7 @@ extension LeadershipCore {
     }
   }
 
-  /// Whether the holder of the lock is to be fenced, by what is known now.
+  /// Whether the holder of the lock is to be fenced, by what is known now. Cheap while there is no window.
   mutating func judge(at now: Instant) {
     guard let window, fenceWanted == nil, mayJudge(at: now) else { return }
     if case .fence? = watchOp?.command { return }

@@ -166,6 +166,7 @@ public struct LeadershipCore: Sendable {
     driveIngest(at: now)
     driveAddress(at: now)
     driveLease(at: now)
+    judge(at: now)
     driveWatch(at: now)
     driveFailback(at: now)
   }

@@ -24,8 +24,8 @@ public struct Settings: Equatable, Sendable {
   public var addressLifetime = Interval.seconds(2)
   /// On top of `addressLifetime`: the longest wait for an old holder to fall silent before the address is claimed.
   public var probeMargin = Interval.milliseconds(1_300)
-  /// How long one probe listens.
-  public var probeSpan = Interval.milliseconds(100)
+  /// How long one probe listens: at least three questions, and time for the answer to the last.
+  public var probeSpan = Interval.milliseconds(80)
   /// Helpers are killed at this deadline.
   public var helperDeadline = Interval.milliseconds(400)
   /// `lock_timeout` of one `ha.wait_leader()`.

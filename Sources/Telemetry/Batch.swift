@@ -67,6 +67,10 @@ public struct Batch: ~Copyable {
   /// Rows of all tables except names: records taken and refused.
   public var rowCount: Int { rows.count }
   public var isEmpty: Bool { rows.isEmpty && nameCount == 0 }
+  /// New names that one transaction can store in time: each costs far more than a row, and whoever invents names in
+  /// every record must not hold up the lane.
+  public static let mostNames = 2000
+  public var isFullOfNames: Bool { nameCount >= Batch.mostNames }
 
   public mutating func removeAll() {
     rows.removeAll(keepingCapacity: true)

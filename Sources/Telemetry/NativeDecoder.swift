@@ -66,13 +66,13 @@ public struct NativeDecoder: ~Copyable {
 
   /// Decodes lines of `buffer` into `batch` until something else than a record comes, or none is left.
   ///
-  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes. Refused records go into the
-  /// batch, too: they are part of its claim.
+  /// Stops with `.full` when the batch has `rowLimit` rows or `byteLimit` bytes, or is full of names. Refused records go
+  /// into the batch, too: they are part of its claim.
   public mutating func decode(
     _ buffer: inout LineBuffer, _ cursor: inout NativeCursor, into batch: inout Batch, rowLimit: Int, byteLimit: Int
   ) -> Decoded {
     while true {
-      if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit { return .full }
+      if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit || batch.isFullOfNames { return .full }
       if cursor.takesRecords && cursor.next > cursor.lastAllowed { return beyondWindow(&buffer, &cursor) }
       guard let end = buffer.lineEnd() else { return overlongRest(&buffer, &cursor, &batch) }
       let start = buffer.start
@@ -119,7 +119,9 @@ public struct NativeDecoder: ~Copyable {
   @inline(never) private func beyondWindow(_ buffer: inout LineBuffer, _ cursor: inout NativeCursor) -> Decoded {
     while let end = buffer.lineEnd() {
       let start = buffer.start
-      if buffer.withBytes({ isBlank($0, start, end) }) {
+      // The rest of an overlong line, which was the last one in the window, is dropped like anywhere else.
+      if cursor.isSkipping || buffer.withBytes({ isBlank($0, start, end) }) {
+        cursor.isSkipping = false
         buffer.consume(to: end + 1)
         continue
       }
@@ -130,6 +132,7 @@ public struct NativeDecoder: ~Copyable {
       buffer.consume(to: end + 1)
       return other
     }
+    if cursor.isSkipping { buffer.consume(to: buffer.end) }
     // Part of a line that fills the buffer is no ping.
     cursor.waitsForWindow = buffer.isFull
     return buffer.isFull ? .windowFull : .incomplete

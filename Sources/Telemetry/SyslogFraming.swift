@@ -63,7 +63,7 @@ extension SyslogDecoder {
     byteLimit: Int
   ) -> SyslogStop {
     while true {
-      if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit { return .full }
+      if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit || batch.isFullOfNames { return .full }
       if cursor.skip > 0 {
         let dropped = min(cursor.skip, buffer.count)
         buffer.consume(to: buffer.start + dropped)

@@ -41,6 +41,8 @@ final class Client {
   private var connection: ClientConnection?
   private var welcomedAlready = false
   private var retryAt: Moment = 0
+  /// How patient it is: our own senders give up soon, others wait.
+  private let patience: Moment
   private var produced = 0
   private(set) var acknowledged = 0
   private var sent = 0
@@ -52,6 +54,7 @@ final class Client {
     self.world = world
     self.stream = stream
     self.cluster = cluster
+    patience = world.random.pick([600, 1_500, 4_000]) * millisecond
   }
 
   func start() {
@@ -62,7 +65,7 @@ final class Client {
   }
 
   private func tick() {
-    if let since = outstandingSince, world.now - since > 600 * millisecond { lose() }
+    if let since = outstandingSince, world.now - since > patience { lose() }
     if connection == nil, world.now >= retryAt { connect() } else { send() }
   }
 

@@ -251,7 +251,7 @@ final class Source {
     switch reply {
     case .welcome(let node, let epoch, let committed, let window, _):
       (self.node, self.epoch) = (node, epoch)
-      backlog.window = max(1, window)
+      backlog.window = min(max(1, window), 1 << 32)
       phase = .streaming
       connects += 1
       failures = 0

@@ -15,6 +15,8 @@ import Election
 
 struct ScenarioScript {
   private var node: ScriptedNode?
+  /// Answers that were scripted before the start.
+  private var early: [(String, String)] = []
 
   /// Carries out one block and gives what the node did.
   mutating func play(_ block: [String]) throws -> [String] {
@@ -26,18 +28,14 @@ struct ScenarioScript {
     var words = line.split(separator: " ").map(String.init)[...]
     guard let verb = words.popFirst() else { return }
     if verb == "start" { return try start(pairs(words)) }
+    if verb == "answer", node == nil { return early += try pairs(words) }
     guard var node else { throw ScenarioFault.badLine(line) }
     switch verb {
     case "run": node.run(try number(words.first, line))
     case "sleep": node.sleep(try number(words.first, line))
     case "show": node.show(words.first ?? "")
     case "answer":
-      for (kind, text) in try pairs(words) {
-        let parts = text.split(separator: "@").map(String.init)
-        var script = ScriptedNode.Script(word: parts[0])
-        if parts.count > 1 { script.delay = try number(parts[1], line) }
-        node.script(kind, script)
-      }
+      try answers(&node, pairs(words))
     case "database": try database(&node, pairs(words), line)
     case "peer":
       let name = try name(words.popFirst() ?? "")
@@ -63,8 +61,19 @@ struct ScenarioScript {
       }
     }
     var fresh = try ScriptedNode(node: name(me), peers: peers, settings: settings)
+    try answers(&fresh, early)
+    early = []
     fresh.deliver(.ticked)
     node = fresh
+  }
+
+  private func answers(_ node: inout ScriptedNode, _ pairs: [(String, String)]) throws {
+    for (kind, text) in pairs {
+      let parts = text.split(separator: "@").map(String.init)
+      var script = ScriptedNode.Script(word: parts.first ?? "ok")
+      if parts.count > 1 { script.delay = try number(parts[1], text) }
+      node.script(kind, script)
+    }
   }
 
   private func database(_ node: inout ScriptedNode, _ pairs: [(String, String)], _ line: String) throws {

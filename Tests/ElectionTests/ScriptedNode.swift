@@ -184,7 +184,10 @@ struct ScriptedNode {
     case .unlock: (kind, label) = ("unlock", "lease unlock")
     case .close: (kind, label) = ("close", "lease close")
     }
-    if command == .close || command == .unlock, reading.holder?.node == core.me { reading.holder = nil }
+    if command == .close || command == .unlock || scripts[kind]?.word == "once-unknown", reading.holder?.node == core.me
+    {
+      reading.holder = nil
+    }
     if command == .close { waiting = nil }
     guard let script = answer(kind, label) else { return }
     if script.word == "fail" || script.word == "lost" {
@@ -241,7 +244,7 @@ struct ScriptedNode {
   private mutating func address(_ id: OperationID, _ command: AddressCommand) {
     let (kind, result, happy): (String, AddressResult, Int64) =
       switch command {
-      case .probe: ("probe", .silent, 100)
+      case .probe: ("probe", .silent, 80)
       case .claim: ("claim", .claimed, 5)
       case .renew: ("renew", .renewed, 1)
       case .release: ("release", .released, 1)

@@ -36,6 +36,12 @@ private let hardware = HardwareAddress(bytes: [2, 0, 0, 1, 2, 3]) ?? .none
   for reply in replies { #expect(GuardReply.decoded(reply.encoded()) == reply) }
 }
 
+@Test func `a time that no clock shows is stale, and harms nobody`() {
+  let now = BootInstant.now()
+  for sent in [Int64.min, -1, 0, .max] { #expect(GuardLoop.isStale(BootInstant(nanoseconds: sent), now)) }
+  #expect(!GuardLoop.isStale(now, now))
+}
+
 @Test func `bytes that are no message are refused, whatever they are`() {
   let good = GuardRequest.claim(operation: 1, lifetimeMilliseconds: 2000).encoded(sent: .now())
   for count in 0..<good.count { #expect(GuardRequest.decoded(Array(good[..<count])) == nil) }

@@ -136,17 +136,74 @@ import Testing
     }
   }
 
+  @Test func `a client that does nothing but ping is closed, and one that asks now and then is not`() throws {
+    let harness = try IngestHarness().activate()
+    let (polite, _) = try NativeClient.open(harness, source: "polite")
+    for number in 1...20 {
+      try polite.send(pingLine(Int64(number)))
+      #expect(try polite.reply() == .pong(Int64(number)))
+    }
+    let flood = try NativeClient(harness.native)
+    try? flood.send([UInt8]((0..<10_000).flatMap { pingLine($0) }), milliseconds: 2000)
+    try harness.wait("the flood to be refused") { _ in
+      harness.ingest.snapshot().refusedByReason["too many pings"] == 1
+    }
+  }
+
+  @Test func `a crowd with tiny records does not keep the lane from one that has a few`() throws {
+    var settings = IngestSettings()
+    settings.batchRows = 2000
+    let harness = try IngestHarness(settings: settings).activate()
+    var block = try harness.server.session(harness.database)
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    let tiny = [UInt8]((0..<12_000).flatMap { _ in Array("<1>x\n".utf8) })
+    let crowd = try (0..<40).map { _ in try NativeClient(harness.syslogTCP) }
+    for member in crowd { try? member.send(tiny, milliseconds: 100) }
+    // One source on each lane: whichever the crowd is on.
+    let few = try (0..<8).map { try NativeClient(harness.native, source: "few-\($0)") }
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    for client in few {
+      guard case .welcome = try client.reply() else { throw TestTimeout(what: "welcome") }
+      try client.send(queueLines(1...1))
+      try client.awaitAck(1)
+    }
+    // First come first served would have stored nearly all of the crowd's before.
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") < 40 * 12_000 / 2)
+  }
+
+  @Test func `many clients with invented holes are answered by few transactions, and by few lines of the log`() throws {
+    let harness = try IngestHarness().activate()
+    let crowd = try (0..<200).map { index in
+      let client = try NativeClient(harness.native)
+      try client.send(Hello(source: "gap-\(index)", stream: "s", oldest: 1 << 61).line)
+      return client
+    }
+    for client in crowd {
+      guard case .welcome(_, _, let committed, _, _) = try client.reply() else { throw TestTimeout(what: "welcome") }
+      #expect(committed == 1 << 61 - 1)
+    }
+    #expect(try harness.number("SELECT count(*) FROM ingest.gap") == 200)
+  }
+
   @Test func `a client that reads nothing is closed before its answers take memory without bound`() throws {
     var settings = IngestSettings()
     settings.outgoingBytes = 64 << 10
     let harness = try IngestHarness(settings: settings).activate()
     let client = try NativeClient.open(harness).client
-    let pings = [UInt8]((0..<2000).flatMap { pingLine($0) })
+    var next: Int64 = 0
+    func refused() -> [UInt8] {
+      defer { next += 500 }
+      return [UInt8]((next + 1...next + 500).flatMap { Array("{\"seq\":\($0)}\n".utf8) })
+    }
+    var lines = refused()
     // Until the intake stops reading, or closes.
     var stalled = 0
     loop: while stalled < 30 {
-      switch Platform.send(client.descriptor.raw, pings) {
-      case .done: stalled = 0
+      switch Platform.send(client.descriptor.raw, lines) {
+      case .done(let count):
+        stalled = 0
+        lines.removeFirst(count)
+        if lines.isEmpty { lines = refused() }
       case .wouldBlock:
         stalled += 1
         Platform.sleep(until: .after(milliseconds: 10))

@@ -189,6 +189,26 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
     #expect(try harness.stored() == (12, 12))
   }
 
+  @Test func `a promotion right behind a stop starts afresh`() throws {
+    let harness = try IngestHarness().activate()
+    var next: Int64 = 1
+    for epoch in Int64(2)...6 {
+      let (client, committed) = try NativeClient.open(harness)
+      try client.send(queueLines(committed + 1...committed + 3000))
+      next = committed + 3001
+      if epoch == 4 { try client.awaitAck(next - 1) }
+      harness.ingest.stop(reason: "test", operation: UInt64(1000 + epoch))
+      // Not waited for: the lanes may still be giving up when the next epoch begins.
+      try harness.activate(epoch)
+      #expect(harness.events.contains(.stopped(operation: UInt64(1000 + epoch))))
+    }
+    let (client, committed) = try NativeClient.open(harness)
+    #expect(committed < next)
+    try client.send(queueLines(committed + 1...committed + 100))
+    try client.awaitAck(committed + 100)
+    #expect(try harness.stored() == (Int(committed) + 100, Int(committed) + 100))
+  }
+
   @Test func `a drain acknowledges all that it took, says bye and resets`() throws {
     let harness = try IngestHarness(settings: impatient(batchRows: 500, deadline: 3000)).activate()
     let (client, _) = try NativeClient.open(harness)

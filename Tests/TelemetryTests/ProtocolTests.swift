@@ -110,6 +110,27 @@ private func sent(_ actions: [NativeSession.Action]) -> String {
   #expect(c.batch.rowCount == 5 && c.session.underWay == 3)
 }
 
+@Test func `the rest of an overlong line that fills the window is dropped, and no record after it`() {
+  var c = Connection(maxLine: 100, maximumCapacity: 256, records: 1)
+  c.actions = []
+  c.feed(#"{"seq":1,"message":""# + String(repeating: "x", count: 400))
+  #expect(c.batch.rowCount == 1 && c.session.cursor.next == 2)
+  // The rest is blank, or looks like a ping: it is still no line of its own.
+  c.feed(" \n" + queueLine(2))
+  #expect(c.batch.rowCount == 1 && c.stops.last == .windowFull)
+  _ = c.session.committed(through: 1)
+  c.feed("")
+  #expect(c.batch.rowCount == 2 && c.session.cursor.next == 3)
+}
+
+@Test func `names invented in every record end a batch long before its rows do`() {
+  var c = Connection()
+  for seq in 1...Int64(Batch.mostNames) {
+    c.feed(#"{"seq":\#(seq),"type":"queue",\#(plain.replacing(#""q""#, with: #""q\#(seq)""#))"# + "\n")
+  }
+  #expect(c.stops.contains(.full) && c.batch.isFullOfNames && c.batch.nameCount < Batch.mostNames + 10)
+}
+
 @Test func `a superseded or drained connection says bye once and takes nothing more`() {
   var c = Connection()
   #expect(

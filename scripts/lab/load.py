@@ -13,6 +13,7 @@ class Load:
 
     def __init__(self, world, rate=5000, sources=20, name="load", more=()):
         self.world = world
+        name = world.next_name(name)
         self.json = os.path.join(world.folder, f"{name}.json")
         self.timeline = os.path.join(world.folder, f"{name}.timeline")
         words = [world.program("standwatch-load"), "--target", f"{world.network.service_address}:{NATIVE_PORT}",
@@ -55,6 +56,7 @@ class AddressWatch:
     """Probes the service address from a machine of its own all the time."""
 
     def __init__(self, world, name="watch"):
+        name = world.next_name(name)
         self.json = os.path.join(world.folder, f"{name}.json")
         self.process = world.spawn_in(
             PROBER, [world.program("standwatch-load"), "watch-address", "--interface", "eth0", "--address",
@@ -69,6 +71,7 @@ class AddressWatch:
 
 def run_load(world, *words, name="burst", protocol="native", target=None):
     """A bounded load run to its end; its report and exit status."""
+    name = world.next_name(name)
     path = os.path.join(world.folder, f"{name}.json")
     port = NATIVE_PORT if protocol == "native" else SYSLOG_PORT
     status, text = world.status_in(

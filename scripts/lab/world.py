@@ -34,6 +34,7 @@ class World:
         self.pids = []
         self.nodes = {}
         self.gone = False
+        self.names = 0
         self.network = self.database = self.register_lock = self.number_lock = None
 
     def __enter__(self):
@@ -146,6 +147,11 @@ class World:
         done = subprocess.run(["ip", "netns", "exec", namespace, *map(str, words)], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         return done.returncode, done.stdout
+
+    def next_name(self, beginning):
+        """A name that nothing else of this world has."""
+        self.names += 1
+        return f"{beginning}-{self.names}"
 
     def spawn_in(self, machine, words, log_name):
         """Starts a program on a machine; it ends with the world at the latest."""

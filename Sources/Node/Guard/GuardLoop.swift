@@ -123,8 +123,7 @@ struct GuardLoop: ~Copyable {
   private mutating func obey(_ request: GuardRequest, sent: BootInstant, now: BootInstant) {
     if !toldCarriers { tellCarriers() }
     // A request that lay unread while one of the two was stopped says nothing about now.
-    let age = now.nanoseconds - sent.nanoseconds
-    let isStale = age > 250_000_000 || age < -1_000_000
+    let isStale = Self.isStale(sent, now)
     switch request {
     case .alive: break
     case .ready:
@@ -141,6 +140,12 @@ struct GuardLoop: ~Copyable {
     case .release(let operation): release(operation)
     case .status(let operation): tellStatus(operation)
     }
+  }
+
+  /// `sent` may be any number that a broken worker wrote.
+  static func isStale(_ sent: BootInstant, _ now: BootInstant) -> Bool {
+    let (age, overflow) = now.nanoseconds.subtractingReportingOverflow(sent.nanoseconds)
+    return overflow || age > 250_000_000 || age < -1_000_000
   }
 
   /// The worker does not deserve to live: its connections end with it, then its addresses.

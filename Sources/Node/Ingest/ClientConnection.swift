@@ -42,6 +42,7 @@ final class ClientConnection {
   var counted = 0
   private(set) var outgoing: [UInt8] = []
   private var sent = 0
+  private var pings = (count: 0, since: BootInstant(nanoseconds: 0))
 
   init(
     token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits
@@ -54,8 +55,8 @@ final class ClientConnection {
     syslog = SyslogCursor(peer: peer)
   }
 
-  /// What it makes us keep.
-  var heldBytes: Int { lines.count + outgoingCount }
+  /// What it makes us keep beyond the least of each.
+  var heldBytes: Int { lines.capacity - lines.initialCapacity + outgoing.count }
   var hasOutgoing: Bool { sent < outgoing.count }
   var outgoingCount: Int { outgoing.count - sent }
 
@@ -64,8 +65,19 @@ final class ClientConnection {
       outgoing = bytes
       sent = 0
     } else {
+      // A client that reads slowly may never have read everything: what it has read must not stay here.
+      if sent > outgoing.count / 2 {
+        outgoing.removeFirst(sent)
+        sent = 0
+      }
       outgoing += bytes
     }
+  }
+  /// Counts a ping; true when there were more than `limit` within a second.
+  func pingsTooOften(_ limit: Int, _ now: BootInstant) -> Bool {
+    if now.milliseconds(since: pings.since) >= 1000 { pings = (0, now) }
+    pings.count += 1
+    return pings.count > limit
   }
   /// Sends what it can; false when the connection is broken.
   func flush() -> Bool {

@@ -55,8 +55,11 @@ enum FencedScript {
     SELECT r.id, ingest.register(r.id, r.source, r.stream) \
     FROM unnest($1::bigint[], $2::text[], $3::text[]) AS r(id, source, stream) ORDER BY r.id
     """
-  /// Parameters are stream, last missing seq, node and epoch.
-  static let recordGap = "SELECT ingest.take_gap($1::bigint, $2::bigint, $3::text, $4::bigint)"
+  /// Parameters are arrays of streams and of their last missing seqs, node and epoch.
+  static let recordGaps = """
+    SELECT g.id, ingest.take_gap(g.id, g.last, $3::text, $4::bigint) \
+    FROM unnest($1::bigint[], $2::bigint[]) AS g(id, last) ORDER BY g.id
+    """
 
   /// The one function that formats values: integers.
   static func list(_ values: [Int64]) -> String {

@@ -24,8 +24,10 @@ struct IngestSettings: Sendable {
   var turnBytes = 256 << 10
   var datagramsPerTurn = 512
   var datagramBufferBytes: Int32 = 4 << 20
-  /// Hellos answered by one transaction.
-  var requestsPerWork = 2000
+  /// Hellos answered by one transaction; others wait for the next.
+  var requestsPerWork = 500
+  /// A client asks whether we live some times a second at most; beyond, it is closed.
+  var pingsPerSecond = 50
   /// Days of partitions, unless the cluster's settings say otherwise.
   var daysBack = 7
   var daysAhead = 3

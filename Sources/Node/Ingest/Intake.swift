@@ -122,7 +122,7 @@ final class Intake {
       case .drain(let reason, let deadline, let operation): drain(reason, deadline, operation)
       case .laneReturned(let number): returned(fronts[number])
       case .laneHalted(let number):
-        fronts[number].hasHalted = true
+        fronts[number].haltsAwaited -= 1
         haltedFurther()
       case .laneConnected(let number, let has):
         fronts[number].hasSession = has
@@ -151,12 +151,12 @@ final class Intake {
 
   private func activate(_ activation: Activation, _ operation: UInt64) {
     if self.activation != nil { abandon() }
+    if case .halting(let answer) = phase { report(answer) }
     phase = .serving(activation)
     activatedAt = .now()
     hasCommitted = false
     counters.firstCommitMilliseconds = nil
     for front in fronts {
-      front.hasHalted = false
       front.isFenced = false
       front.handle.mailbox.post(.activate(activation))
     }
@@ -176,7 +176,10 @@ final class Intake {
     if !reason.isEmpty { log(.notice, "intake stops", ["reason": reason]) }
     abandon()
     phase = .halting(answer)
-    for front in fronts { front.handle.mailbox.post(.halt) }
+    for front in fronts {
+      front.haltsAwaited += 1
+      front.handle.mailbox.post(.halt)
+    }
     publish()
   }
   private func abandon() {
@@ -190,13 +193,16 @@ final class Intake {
     upkeep.post(.halt)
   }
   private func haltedFurther() {
-    guard case .halting(let answer) = phase, fronts.allSatisfy({ $0.hasHalted }) else { return }
+    guard case .halting(let answer) = phase, fronts.allSatisfy({ $0.haltsAwaited == 0 }) else { return }
     phase = .standby
+    report(answer)
+    publish()
+  }
+  private func report(_ answer: HaltAnswer) {
     switch answer {
     case .stopped(let operation): report(.stopped(operation: operation))
     case .drained(let operation, let complete): report(.drained(operation: operation, complete: complete))
     }
-    publish()
   }
 
   private func drain(_ reason: String, _ deadline: BootInstant, _ operation: UInt64) {

@@ -5,7 +5,7 @@ internal import Telemetry
 extension Intake {
   /// Gives the lane what has been filled, if it is idle and the batch is due.
   func dispatch(_ front: LaneFront, _ now: BootInstant) {
-    guard activation != nil, !front.isFenced, let spare = front.spare, !front.filling.isEmpty else { return }
+    guard let activation, !front.isFenced, let spare = front.spare, !front.filling.isEmpty else { return }
     let rows = front.filling.batch.rowCount
     let isDue =
       !isServing || rows >= settings.eagerRows || !front.filling.requests.isEmpty
@@ -13,7 +13,7 @@ extension Intake {
       || now >= (front.begunAt ?? now).adding(milliseconds: lingerMilliseconds)
     guard isDue else { return }
     front.spare = nil
-    front.hand(over: spare)
+    front.hand(over: spare, epoch: activation.epoch)
     resumeHeld(front)
   }
 
@@ -27,6 +27,7 @@ extension Intake {
     defer { front.isResuming = false }
     let waiting = front.held
     front.held = []
+    front.contenders = waiting.count
     for index in waiting.indices {
       guard front.hasRoom(batchRows, batchBytes) else {
         front.held = waiting[index...] + front.held
@@ -47,12 +48,18 @@ extension Intake {
       return work
     }
     guard let work = taken else { return }
+    let isCurrent = work.epoch == activation?.epoch
     switch work.end {
-    case .committed: committed(work)
+    case .committed:
+      counters.committed += work.batch.rowCount
+      rate.count(work.batch.rowCount)
+      if isCurrent { committed(work) }
     case .aborted:
       countLost(front.underWayUnnumbered, "stopped")
-      if activation != nil { front.isFenced = true }
-    case .givenUp(let reason): givenUp(front, reason)
+      if isCurrent { front.isFenced = true }
+    case .givenUp(let reason):
+      countLost(front.underWayUnnumbered, "lane given up")
+      if isCurrent { givenUp(front, reason) }
     }
     front.take(back: work)
     dispatch(front, .now())
@@ -62,10 +69,7 @@ extension Intake {
   }
 
   private func committed(_ work: LaneWork) {
-    let rows = work.batch.rowCount
-    counters.committed += rows
-    rate.count(rows)
-    if rows > 0, !hasCommitted, let activation, let committedAt = work.committedAt {
+    if work.batch.rowCount > 0, !hasCommitted, let activation, let committedAt = work.committedAt {
       hasCommitted = true
       counters.firstCommitMilliseconds = activatedAt.map { committedAt.milliseconds(since: $0) }
       report(.firstCommit(epoch: activation.epoch, at: committedAt))
@@ -102,7 +106,6 @@ extension Intake {
   /// The lane can't go on with what its clients sent: they start again from what is stored.
   private func givenUp(_ front: LaneFront, _ reason: String) {
     log(.error, "lane given up, its clients start again", ["lane": "\(front.handle.number)", "reason": reason])
-    countLost(front.underWayUnnumbered, "lane given up")
     countLost(front.fillingUnnumbered, "lane given up")
     front.forget()
     front.held = []
@@ -119,9 +122,13 @@ extension Intake {
   // MARK: counting
 
   func count(_ reason: String, in counts: inout [String: Int]) {
-    // Without the place in the line, which would make every reason a new one.
-    let kind = reason.split(separator: " (byte", maxSplits: 1).first.map(String.init) ?? reason
-    let text = String(kind.prefix(80))
+    // Without the place in the line, which would make every reason a new one. By bytes: somebody may send nothing but
+    // records to be refused.
+    let place = reason.utf8.lastIndex(of: UInt8(ascii: "("))
+    let hasPlace = place.map { reason.utf8[$0...].starts(with: "(byte ".utf8) } ?? false
+    var kind = reason.utf8[..<(hasPlace ? place ?? reason.endIndex : reason.endIndex)].prefix(80)
+    while kind.last == UInt8(ascii: " ") { kind.removeLast() }
+    let text = String(decoding: kind, as: UTF8.self)
     counts[counts[text] != nil || counts.count < 64 ? text : "other", default: 0] += 1
   }
   func countLost(_ lost: (rows: Int, bytes: Int), _ reason: String) {

@@ -58,9 +58,7 @@ extension Intake {
         guard let accepted = try acceptStream(listener.descriptor.raw) else { return }
         admit(Descriptor(owning: accepted.descriptor), accepted.peer, wire)
       } catch {
-        if error.meansNoDescriptors {
-          turnAwayWithoutDescriptor(listener)
-        }
+        if error.meansNoDescriptors { turnAwayWithoutDescriptor(listener) }
         warnAboutAccept("\(error)")
         return
       }

@@ -55,9 +55,12 @@ extension Intake {
       hold(connection)
       return false
     }
-    return switch connection.wire {
-    case .native: decodeNative(connection)
-    case .syslogTCP: decodeSyslog(connection)
+    switch connection.wire {
+    case .native:
+      let more = decodeNative(connection)
+      if !connection.isClosed, connection.hasOutgoing { flush(connection) }
+      return more && !connection.isClosed
+    case .syslogTCP: return decodeSyslog(connection)
     }
   }
 
@@ -69,15 +72,25 @@ extension Intake {
         return false
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
+      let share = front.share(batchRows, batchBytes)
       let decoded = front.native.decode(
-        &connection.lines, &connection.native.cursor, into: &front.filling.batch, rowLimit: batchRows,
-        byteLimit: batchBytes)
+        &connection.lines, &connection.native.cursor, into: &front.filling.batch, rowLimit: rows + share.rows,
+        byteLimit: bytes + share.bytes)
       account(front, connection, rows, bytes, isNumbered: connection.native.cursor.stream != Batch.noStream)
       switch decoded {
       case .incomplete: return true
-      case .full: dispatch(front, .now())
+      case .full: if !nextBatch(front, connection) { return false }
       case .windowFull: return false
-      case .firstAnonymous, .hello, .ping, .failed: perform(connection, connection.native.decoded(decoded))
+      case .ping where connection.pingsTooOften(settings.pingsPerSecond, .now()):
+        perform(connection, connection.native.refused(reason: "too many pings"))
+      case .ping:
+        // Answered together at the end: a call of the kernel for each of many would make everybody else wait.
+        for case .send(let pong) in connection.native.decoded(decoded) { connection.queue(pong) }
+        if connection.outgoingCount > settings.outgoingBytes / 2 {
+          flush(connection)
+          if connection.isClosed || connection.outgoingCount > settings.outgoingBytes / 2 { return false }
+        }
+      case .firstAnonymous, .hello, .failed: perform(connection, connection.native.decoded(decoded))
       }
       if connection.closeAt != nil || connection.isClosed { return false }
     }
@@ -91,15 +104,26 @@ extension Intake {
         return false
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
+      let share = front.share(batchRows, batchBytes)
       let stop = front.syslog.decode(
-        &connection.lines, &connection.syslog, now: now2000(), into: &front.filling.batch, rowLimit: batchRows,
-        byteLimit: batchBytes)
+        &connection.lines, &connection.syslog, now: now2000(), into: &front.filling.batch, rowLimit: rows + share.rows,
+        byteLimit: bytes + share.bytes)
       account(front, connection, rows, bytes, isNumbered: false)
       switch stop {
       case .incomplete: return true
-      case .full: dispatch(front, .now())
+      case .full: if !nextBatch(front, connection) { return false }
       }
     }
+  }
+
+  /// The batch is full, and the next one may be filled; or the connection had its share, and waits for its turn.
+  private func nextBatch(_ front: LaneFront, _ connection: ClientConnection) -> Bool {
+    if front.hasRoom(batchRows, batchBytes) {
+      hold(connection)
+      return false
+    }
+    dispatch(front, .now())
+    return true
   }
 
   private func account(
@@ -121,6 +145,8 @@ extension Intake {
       dispatch(front, .now())
       if !front.hasRoom(batchRows, batchBytes) { return false }
     }
+    // Hellos that nobody answers yet (PostgreSQL is slow or away) take memory, and time of the lane when it is back.
+    if front.filling.requests.count >= settings.requestsPerWork { return false }
     guard let budget = connection.budget else { return true }
     return budget.filling + budget.underWay < configuration.ingest.perSourceBytes
   }
@@ -227,9 +253,7 @@ extension Intake {
   var bufferLimit: Int { configuration.ingest.memoryBytes / 2 }
   /// Keeps the sum of what all connections hold.
   func recount(_ connection: ClientConnection) {
-    let now =
-      connection.isClosed
-      ? 0 : connection.lines.capacity - connection.lines.initialCapacity + connection.outgoing.count
+    let now = connection.isClosed ? 0 : connection.heldBytes
     bufferBytes += now - connection.counted
     connection.counted = now
   }

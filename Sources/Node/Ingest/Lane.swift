@@ -29,6 +29,9 @@ struct Lane: ~Copyable {
   var own: OwnStream?
   /// Sources of registered streams, for what is set aside. Forgotten when there are too many.
   var sources: [Int64: String] = [:]
+  /// Holes recorded and not yet told in the log.
+  var gapsUntold = 0
+  var nextGapLine = BootInstant(nanoseconds: 0)
   private var failures: Int64 = 0
   private var reportedFailure = ""
 

@@ -13,6 +13,8 @@ final class LaneFront {
   var begunAt: BootInstant?
   /// Connections that wait for room, first come first served.
   var held: [UInt64] = []
+  /// How many waited when room came last.
+  var contenders = 0
   /// Sources with bytes in `filling`, and in the work under way.
   var fillingBudgets: [SourceBudget] = []
   var underWayBudgets: [SourceBudget] = []
@@ -22,7 +24,8 @@ final class LaneFront {
   var fillingUnnumbered = (rows: 0, bytes: 0)
   var underWayUnnumbered = (rows: 0, bytes: 0)
   var hasSession = false
-  var hasHalted = true
+  /// Commands to halt that it has not answered yet.
+  var haltsAwaited = 0
   /// Fenced: it writes nothing more in this epoch, so nothing more is read for it.
   var isFenced = false
   /// `resumeHeld` is under way: serving a connection can lead back to it.
@@ -37,7 +40,15 @@ final class LaneFront {
 
   var isBusy: Bool { spare == nil }
   func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
-    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes
+    !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes && !filling.batch.isFullOfNames
+  }
+  /// What one connection may add before the others have their turn: all that is left when nobody waits, else its part
+  /// of a batch. Otherwise each of many senders of tiny records fills a whole batch, and the others wait for minutes.
+  func share(_ rows: Int, _ bytes: Int) -> (rows: Int, bytes: Int) {
+    let (rowsLeft, bytesLeft) = (rows - filling.batch.rowCount, bytes - filling.batch.byteCount)
+    let waiting = max(contenders, held.count)
+    if waiting == 0 { return (rowsLeft, bytesLeft) }
+    return (min(rowsLeft, max(16, rows / (waiting + 1))), min(bytesLeft, max(4096, bytes / (waiting + 1))))
   }
   /// What was decoded before is known to PostgreSQL no more than before it came.
   func forget() {
@@ -56,8 +67,9 @@ final class LaneFront {
     budget.filling += bytes
   }
   /// Takes `filling` away to the lane.
-  func hand(over next: LaneWork) {
+  func hand(over next: LaneWork, epoch: Int64) {
     let work = filling
+    work.epoch = epoch
     filling = next
     underWayRows = work.batch.rowCount
     underWayBytes = work.batch.byteCount

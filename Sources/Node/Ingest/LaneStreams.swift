@@ -44,10 +44,8 @@ extension Lane {
   mutating func answer(_ work: LaneWork, _ activation: Activation) throws(LaneHalt) {
     let hellos = work.requests.filter { $0.wish == .register }
     if !hellos.isEmpty { work.answers += zip(hellos, try registered(hellos, activation)).map { ($0, $1) } }
-    for request in work.requests {
-      guard case .recordGap(let last) = request.wish else { continue }
-      work.answers.append((request, try gapRecorded(request, last: last, activation)))
-    }
+    let gaps = work.requests.filter { $0.missingThrough != nil }
+    if !gaps.isEmpty { work.answers += zip(gaps, try gapsRecorded(gaps, activation)).map { ($0, $1) } }
   }
 
   /// Registers all streams in one transaction; when one is refused, each in its own.
@@ -65,10 +63,7 @@ extension Lane {
       }
       switch end {
       case .done(let outcome):
-        var stored: [Int64: Int64] = [:]
-        for row in outcome.rows where row.count == 2 {
-          if let stream = row[0].flatMap({ Int64($0) }) { stored[stream] = row[1].flatMap { Int64($0) } }
-        }
+        let stored = storedByStream(outcome)
         if sources.count > 65_536 { sources = [:] }
         for request in requests { sources[request.stream] = request.source }
         return requests.map { request in
@@ -84,27 +79,59 @@ extension Lane {
     }
   }
 
-  private mutating func gapRecorded(
-    _ request: StreamRequest, last: Int64, _ activation: Activation
-  ) throws(LaneHalt) -> StreamAnswer {
+  /// Writes all holes in one transaction; when one is refused, each in its own. A transaction for each would let a crowd
+  /// of clients with invented holes keep the lane from everybody else.
+  private mutating func gapsRecorded(
+    _ requests: [StreamRequest], _ activation: Activation
+  ) throws(LaneHalt) -> [StreamAnswer] {
     let node = sessions.node
     while true {
       let end = try attemptStreams(activation) { (connection, deadline) throws(PostgresError) in
         try connection.query(
-          FencedScript.recordGap, [String(request.stream), String(last), node, String(activation.epoch)],
-          deadline: deadline)
+          FencedScript.recordGaps,
+          [
+            "{\(requests.map { String($0.stream) }.joined(separator: ","))}",
+            "{\(requests.map { String($0.missingThrough ?? 0) }.joined(separator: ","))}", node,
+            String(activation.epoch),
+          ], deadline: deadline)
       }
       switch end {
       case .done(let outcome):
-        guard let stored = outcome.scalar.flatMap({ Int64($0) }) else { return .refused(reason: "unknown stream") }
-        log(
-          .error, "records are missing for good: PostgreSQL lost them and the sender has them no more",
-          ["source": request.source, "stream": request.name, "last": "\(last)", "epoch": "\(activation.epoch)"])
-        return .committed(stored)
+        let stored = storedByStream(outcome)
+        tellOfGaps(requests, activation)
+        return requests.map { request in
+          stored[request.stream].map { .committed($0) } ?? .refused(reason: "unknown stream")
+        }
       case .again: continue
-      case .refused(let reason): return .refused(reason: reason)
+      case .refused(let reason):
+        if requests.count == 1 { return [.refused(reason: reason)] }
+        var answers: [StreamAnswer] = []
+        for request in requests { answers += try gapsRecorded([request], activation) }
+        return answers
       }
     }
+  }
+  /// At most a line a second: `ingest.gap` has all of them, and clients must not be able to fill the log.
+  private mutating func tellOfGaps(_ requests: [StreamRequest], _ activation: Activation) {
+    gapsUntold += requests.count
+    guard let first = requests.first, BootInstant.now() >= nextGapLine else { return }
+    log(
+      .error, "records are missing for good: PostgreSQL lost them and the sender has them no more",
+      [
+        "source": first.source, "stream": first.name, "last": "\(first.missingThrough ?? 0)",
+        "epoch": "\(activation.epoch)", "streams": "\(gapsUntold)",
+      ])
+    gapsUntold = 0
+    nextGapLine = .after(milliseconds: 1000)
+  }
+  /// Rows of stream and seq. A seq that no stream reaches (the protocol adds windows to it) is as good as none.
+  private func storedByStream(_ outcome: Outcome) -> [Int64: Int64] {
+    var stored: [Int64: Int64] = [:]
+    for row in outcome.rows where row.count == 2 {
+      guard let stream = row[0].flatMap({ Int64($0) }), let last = row[1].flatMap({ Int64($0) }) else { continue }
+      if (0...1 << 62).contains(last) { stored[stream] = last }
+    }
+    return stored
   }
 
   private enum StreamsEnd { case done(Outcome), again, refused(String) }

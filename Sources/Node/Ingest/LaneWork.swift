@@ -16,6 +16,9 @@ struct StreamRequest: Equatable, Sendable {
   var source: String
   var name: String
   var wish: Wish
+
+  /// Of `.recordGap`.
+  var missingThrough: Int64? { if case .recordGap(let last) = wish { last } else { nil } }
 }
 
 /// `committed` stands in PostgreSQL behind a commit of this epoch.
@@ -34,6 +37,8 @@ final class LaneWork {
     /// The batch can't be written as it stands: its connections start again from what is stored.
     case givenUp(reason: String)
   }
+  /// For which it was filled; what comes back of an older one means nothing to the clients of this one.
+  var epoch: Int64 = 0
   var batch = Batch()
   var requests: [StreamRequest] = []
 

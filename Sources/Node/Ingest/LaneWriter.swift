@@ -37,7 +37,7 @@ extension Lane {
         copy: { _, stream throws(PostgresError) in try send(slice, of: work, to: stream) })
       {
       case .committed(let outcome):
-        for row in outcome.results[FencedScript.beginResults + 1].rows {
+        for row in outcome.results[FencedScript.beginResults + 1].rows where row.count == 3 {
           log(
             .error, "two names have the same id", ["kind": row[0] ?? "", "id": row[1] ?? "", "name": row[2] ?? ""])
         }
@@ -122,7 +122,10 @@ extension Lane {
           outcome.results[copies - 1].rows == [["\(claims.count)"]]
             && slices.indices.allSatisfy { outcome.results[copies + $0].command == "COPY \(slices[$0].rows)" }
         },
-        copy: { number, stream throws(PostgresError) in try put(slices[number], stream) })
+        copy: { number, stream throws(PostgresError) in
+          guard number < slices.count else { throw PostgresError(.misuse, "more COPYs than were asked for") }
+          return try put(slices[number], stream)
+        })
       {
       case .committed: break
       case .unknown, .retry: continue

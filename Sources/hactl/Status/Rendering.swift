@@ -3,7 +3,7 @@ internal import Node
 
 /// 950 µs, 12 ms, 1.83 s, 3 min 12 s, 2 h 5 min, 4 d 3 h
 func milliseconds(_ value: Double) -> String {
-  if !value.isFinite { return "?" }
+  if !(value.magnitude < 1e15) { return "?" }
   if value < 1 { return "\(Int((value * 1000).rounded())) µs" }
   if value < 1000 { return value < 10 ? "\(tenths(value)) ms" : "\(Int(value.rounded())) ms" }
   let seconds = value / 1000
