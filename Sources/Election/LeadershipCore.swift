@@ -204,6 +204,7 @@ public struct LeadershipCore: Sendable {
     consider(addressOp.map { $0.deadline + grace })
     consider(ingestOp.map { $0.deadline + grace })
     consider(leaseUntil)
+    considerAhead(databaseSuccessAt.map { $0 + settings.reachabilityLifetime })
     if watchOp == nil { consider(nextReadAt) }
     switch role {
     case .standby, .degraded:
