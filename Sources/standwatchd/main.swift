@@ -12,7 +12,7 @@ private let usage = """
     --help          print this text
 
   Exit status: 0 stopped as asked, 64 wrong arguments, 78 refused to start (the log says why and how to mend it).
-  Documentation: README.md, ha/README.md; hactl(1) --help for the operator's side.
+  Documentation: README.md, ha/README.md; hactl --help for the operator's side.
   """
 
 private enum Mode { case guarding, worker, check }

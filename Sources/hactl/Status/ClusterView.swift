@@ -13,7 +13,7 @@ struct ClusterView: Codable, Equatable, Sendable {
     /// Since its last beat in the database, by the server's clock.
     var beatAgeMilliseconds: Int64
     var noPromote: Bool
-    /// Whether this run of the node has a lease session now: a standby waits in it, and writes no beats meanwhile.
+    /// Whether this run of the node has a lease or watch session now: a standby waits, and writes no beats meanwhile.
     var waits: Bool
 
     /// Whether it was alive within the last seconds.
@@ -50,7 +50,7 @@ func readCluster(_ session: inout Connection, deadline: BootInstant) throws(Post
     """
     SELECT w.epoch, w.timeline, w.leader_node, w.holder_pid, w.holder_node, w.successor, w.node, w.incarnation, \
     w.state, w.beat_age_ms, w.no_promote, w.holder_node IS DISTINCT FROM w.node AND EXISTS (SELECT FROM ha.sessions() \
-    AS s WHERE s.node = w.node AND s.incarnation = w.incarnation AND s.role = 'lease') FROM ha.watch() AS w; \
+    AS s WHERE s.node = w.node AND s.incarnation = w.incarnation AND s.role IN ('lease', 'watch')) FROM ha.watch() AS w; \
     SELECT c.paused, c.paused_by, c.paused_why, to_char(c.paused_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), \
     (SELECT to_char(l.since, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM ha.leadership AS l) FROM ha.control AS c; \
     SELECT n.node, n.set_by, n.why FROM ha.no_promote AS n ORDER BY n.node; \
