@@ -1,4 +1,5 @@
 """Every fault once, under load: nothing lost, doubled, stale or held twice, by PostgreSQL's own content."""
+import time
 import unittest
 
 from support import LabTest
@@ -33,6 +34,23 @@ def _add(fault):
 
 for _fault in faults.FAULTS:
     _add(_fault)
+
+
+class Outage(LabTest):
+    """PostgreSQL falls silent for everybody: moving the address would help nobody."""
+
+    def test_the_address_stays_where_it_is_while_nobody_has_the_database(self):
+        network, leader = self.world.network, self.world.leader()
+        for node in self.world.nodes:
+            network.cut(node, network.host_address)
+        self.addCleanup(lambda: [network.mend(node) for node in self.world.nodes])
+        ends = time.monotonic() + 5
+        while time.monotonic() < ends:
+            self.assertEqual(network.holders(), [leader.name], self.world.explain())
+            time.sleep(0.1)
+        for node in self.world.nodes:
+            network.mend(node)
+        self.world.wait_healed()
 
 
 class Proof(LabTest):
