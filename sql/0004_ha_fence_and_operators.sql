@@ -50,22 +50,27 @@ CREATE FUNCTION ha.end_old_sessions(p_node text, p_incarnation bigint) RETURNS i
   SELECT count(pg_catalog.pg_terminate_backend(s.pid))::integer
   FROM ha.sessions() AS s
   WHERE s.pid <> pg_catalog.pg_backend_pid()
-    AND NOT (s.node = p_node AND s.incarnation = p_incarnation)
     AND (
-      s.node = p_node
+      s.node = p_node AND s.incarnation <> p_incarnation
       OR EXISTS (SELECT FROM ha.node AS n WHERE n.node = s.node AND n.incarnation > s.incarnation)
       OR EXISTS (
         SELECT
         FROM ha.leadership AS l
         CROSS JOIN ha.control AS c
         WHERE l.node = s.node AND l.incarnation = s.incarnation
+          AND NOT (s.node = p_node AND s.incarnation = p_incarnation)
           AND (c.clean_epoch, c.clean_token) IS DISTINCT FROM (l.epoch, l.token)
       )
+      -- Nobody leads now: a write that is still open is of an earlier term, also where this run led it. Its client may
+      -- be behind a flow that was dropped; the bump would wait for it in vain.
+      OR s.role <> 'hactl' AND EXISTS (
+        SELECT FROM pg_catalog.pg_locks AS k
+        WHERE k.pid = s.pid AND k.locktype = 'relation' AND k.relation = 'ha.fence'::regclass)
     )
   $$;
 COMMENT ON FUNCTION ha.end_old_sessions IS
   'Before a bump: ends the sessions of other runs of the own node, of older runs of any node, and of the former '
-  'active unless it released cleanly. No fence by itself: a stalled COMMIT can still succeed, the bump waits for it';
+  'active unless it released cleanly, and whoever has a write open. No fence by itself: a stalled COMMIT can still succeed, the bump waits for it';
 
 CREATE FUNCTION ha.own_session(OUT pid integer, OUT started_us bigint)
   LANGUAGE sql STABLE

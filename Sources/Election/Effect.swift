@@ -57,6 +57,8 @@ public enum WatchCommand: Equatable, Sendable {
 }
 
 /// For the guard. `probe` and `claim` are slow; `release` overtakes and kills them, then removes, then verifies.
+/// A claim or renewal whose deadline has passed is not carried out: a guard that was stopped in between would put the
+/// address back long after the lease. An address that the guard removes by its own decision is told as `.addressLost`.
 public enum AddressCommand: Equatable, Sendable {
   /// Whether somebody answers for the address: at least three questions within `span`. Answer: `.silent` at the end,
   /// `.answered` as soon as one answers, or `.failed`.

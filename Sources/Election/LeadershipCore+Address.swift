@@ -31,13 +31,23 @@ extension LeadershipCore {
     case .standby:
       if address == .unknown, now >= nextSweepAt { releaseAddress(at: now) }
     case .reigning(let reign):
-      if address == .absent { driveClaim(reign, at: now) }
-      if address == .held, reign.step == .ruling, renewDue { renew(at: now) }
+      if address == .absent || address == .unknown { driveClaim(reign, at: now) }
+      // The lifetime was counted from an earlier beat than the lease: it would end first, and there would be nothing
+      // left to keep in the degraded state.
+      let lives = renewDue || !databaseReachable(at: now) && everyPeerSaysNoDatabase(at: now)
+      if address == .held, reign.step == .ruling, lives { renew(at: now) }
     case .degraded(let degraded):
-      // Only on beats that are as fresh as an answer of the database would have to be.
-      let fresh = views.allSatisfy { now - ($0.lastHeard ?? awakeSince) <= settings.renewalAnswerLimit }
-      if address == .held, degraded.confirmed && fresh || settings.flaws.contains(.neverYields) { renew(at: now) }
+      let keeps = degraded.confirmed && everyPeerSaysNoDatabase(at: now)
+      if address == .held, keeps || settings.flaws.contains(.neverYields) { renew(at: now) }
     case .handingOver, .steppingDown, .stopped: break
+    }
+  }
+
+  /// Only on beats that are as fresh as an answer of the database would have to be.
+  private func everyPeerSaysNoDatabase(at now: Instant) -> Bool {
+    views.allSatisfy { view in
+      guard let beat = view.lastBeat, let heard = view.lastHeard else { return false }
+      return !beat.databaseReachable && now - heard <= settings.renewalAnswerLimit
     }
   }
 
@@ -129,10 +139,11 @@ extension LeadershipCore {
     exit(.addressNotRemoved, at: now)
   }
 
-  /// Claimed again once while the lease is valid, then no more.
+  /// Claimed again once while the lease is valid, then no more. One of several is gone, perhaps: only a release proves
+  /// that all are.
   mutating func addressLost(at now: Instant) {
     guard address == .held else { return }
-    address = .absent
+    address = .unknown
     addressOp = nil
     switch role {
     case .standby, .handingOver, .steppingDown, .stopped: break

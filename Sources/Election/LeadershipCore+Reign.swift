@@ -68,6 +68,10 @@ extension LeadershipCore {
         guard mine else { return endReign(.fenced(read.cluster.term), at: now) }
       } else if reign.step == .proving {
         if let excuse = promotionExcuse(read.cluster) {
+          // Known from here on, or the lock would be won and given up again until the next read says it.
+          reading?.cluster.paused = read.cluster.paused
+          reading?.cluster.noPromote = read.cluster.noPromote
+          reading?.cluster.successor = read.cluster.successor
           return stepDown(.promotionFailed(excuse), keepSession: true, at: now)
         }
         reign.seen = read.cluster

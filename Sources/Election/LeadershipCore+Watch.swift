@@ -74,7 +74,8 @@ extension LeadershipCore {
   private mutating func observe(_ read: WatchReading, asked: Instant, overslept: Bool, at now: Instant) {
     guard let holder = read.holder, holder.node != me else { return window = nil }
     if overslept { return window = nil }
-    let counter = read.rows.first { $0.node == holder.node }?.counter ?? 0
+    // -1: this run of the node has no row, because it never wrote one or another run has replaced it.
+    let counter = read.rows.first { $0.node == holder.node }?.counter ?? -1
     let term = read.cluster.term
     var next = JudgeWindow(
       holder: holder, term: term, counter: counter, reads: 1, firstReceived: now, lastAsked: asked, holderSince: now,

@@ -196,22 +196,37 @@ public struct LeadershipCore: Sendable {
     if role == .stopped { return Instant(nanoseconds: .max) }
     var next = nextPeerBeatAt
     func consider(_ instant: Instant?) { if let instant, instant < next { next = instant } }
+    /// What is past and not done yet waits for something that happens, not for time: no reason to wake again.
+    func considerAhead(_ instant: Instant?) { if let instant, instant > lastNow { consider(instant) } }
     let grace = settings.answerGrace
     consider(leaseOp.map { $0.deadline + grace })
     consider(watchOp.map { $0.deadline + grace })
     consider(addressOp.map { $0.deadline + grace })
     consider(ingestOp.map { $0.deadline + grace })
     consider(leaseUntil)
+    considerAhead(databaseSuccessAt.map { $0 + settings.reachabilityLifetime })
     if watchOp == nil { consider(nextReadAt) }
     switch role {
-    case .standby, .steppingDown, .degraded, .stopped: if leaseSession == nil { consider(leaseRetryAt) }
+    case .standby, .degraded:
+      if leaseOp == nil, mayQueue(at: lastNow) {
+        consider(leaseRetryAt)
+      } else if leaseOp == nil {
+        considerAhead(holdOffUntil)
+        considerAhead(faultFreeAt)
+        considerAhead(databaseBackAt + settings.headStart)
+      }
+      if case .degraded(let degraded) = role, !degraded.confirmed {
+        considerAhead(degraded.since + settings.reachabilitySettle)
+        considerAhead(degraded.decideBy)
+      }
+    case .steppingDown, .stopped: break
     case .reigning(let reign):
       if leaseOp == nil { consider(nextBeatAt) }
       if let op = leaseOp, case .beat = op.command { consider(op.began + settings.unansweredBeatLimit) }
-      if addressOp == nil, address == .absent, !reign.mayClaim { consider(reign.nextProbeAt) }
+      if addressOp == nil, !reign.mayClaim { considerAhead(reign.nextProbeAt) }
     case .handingOver: if leaseOp == nil { consider(nextBeatAt) }
     }
-    if let window { consider(view(of: window.holder.node.node)?.lastHeard.map { $0 + settings.peerSilence }) }
+    if let window { considerAhead(view(of: window.holder.node.node)?.lastHeard.map { $0 + settings.peerSilence }) }
     // What is due and could not be done now is tried again a millisecond later, never in a spin.
     return max(next, lastNow + .milliseconds(1))
   }

@@ -36,8 +36,9 @@ public struct Settings: Equatable, Sendable {
   public var statementTimeout = Interval.milliseconds(1_000)
   /// How long a switchover waits for batches in flight before it aborts them.
   public var drainTimeout = Interval.milliseconds(500)
-  /// "The database is reachable" expires this long after the last success.
-  public var reachabilityLifetime = Interval.seconds(1)
+  /// "The database is reachable" expires this long after the last success: well before `unansweredBeatLimit`, or the
+  /// active of a database that has fallen silent for all would take its peers' last word for theirs now.
+  public var reachabilityLifetime = Interval.milliseconds(450)
   /// When the database returns, the others leave the holder of the address this much time to win the lock again.
   public var headStart = Interval.seconds(1)
   /// A local fault must be gone for this long before the node queues for the lock again.
@@ -76,6 +77,7 @@ public struct Settings: Equatable, Sendable {
     require(watchInterval > .zero, "watchInterval must be above zero")
     require(judgeReads >= 3, "judgeReads must be at least 3")
     require(judgeWindow >= leaseBeatInterval * 3, "judgeWindow must be at least three leaseBeatInterval")
+    require(reachabilityLifetime < unansweredBeatLimit, "reachabilityLifetime must be below unansweredBeatLimit")
     require(unansweredBeatLimit < leaseLifetime, "unansweredBeatLimit must be below leaseLifetime")
     require(addressLifetime >= .seconds(1), "addressLifetime must be at least one second")
     require(addressLifetime.nanoseconds % 1_000_000_000 == 0, "addressLifetime must be whole seconds")

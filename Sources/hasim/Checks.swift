@@ -73,12 +73,15 @@ final class Checks {
   }
 
   /// Called when a host has just added the address: an honest probe must have heard who answers all the while.
+  ///
+  /// Only while the LAN is whole and has been for longer than any address lives: a clean release says nothing of a
+  /// third host that the one who released could not hear.
   func claimed(by host: Host) {
-    guard let cluster, cluster.network.loss == 0, world.now - cluster.network.lanDisturbedAt > second else { return }
     let long = 8 * second
+    guard let cluster, cluster.network.loss == 0, !cluster.network.lanIsCut else { return }
+    guard world.now - cluster.network.lanDisturbedAt > long || cluster.network.lanDisturbedAt == 0 else { return }
     guard world.now - host.unpausedAt > long else { return }
     for other in cluster.hosts where other !== host && other.addressPresent && other.runs {
-      guard !cluster.network.lanCut(host.index, other.index) else { continue }
       guard world.now - other.addressSince > 150 * millisecond, world.now - other.unpausedAt > long else { continue }
       world.fail("\(host.name) claims the service IP while \(other.name) answers for it")
     }

@@ -40,7 +40,7 @@ final class Network {
     peerCut[a][b] = cut
   }
 
-  func lanCut(_ a: Int, _ b: Int) -> Bool { peerCut[a][b] || peerCut[b][a] }
+  var lanIsCut: Bool { peerCut.contains { $0.contains(true) } }
 
   /// Whether an answer to an ARP question of `a` comes back from `b` (one try).
   func answers(_ a: Int, _ b: Int) -> Bool { !peerCut[a][b] && !peerCut[b][a] && !world.random.chance(loss) }

@@ -18,6 +18,8 @@ struct ScriptedNode {
   private let name: ShortName
   private let cluster: ShortName
   private(set) var now: Int64 = 0
+  /// How often time alone woke the node.
+  private(set) var ticks = 0
   private var due: [(at: Int64, order: Int, event: Event)] = []
   private var order = 0
   private var lines: [String] = []
@@ -80,6 +82,7 @@ struct ScriptedNode {
       } else if beatAt == next {
         peersBeat()
       } else {
+        ticks += 1
         deliver(.ticked)
       }
     }

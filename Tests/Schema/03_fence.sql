@@ -45,14 +45,17 @@ SELECT pg_temp.expect((promoted, epoch, clean) = (true, 2, true), 'then it goes 
 FROM ha.bump(1, :token, 'a', 100);
 SELECT pg_temp.expect_error(format('SELECT ha.check(1, %s)', :token), 'SW001');
 
--- Before a bump: other runs of the own node, older runs of any, and a former active that did not release cleanly.
+-- Before a bump: other runs of the own node, older runs of any, a former active that did not release cleanly, and a
+-- write that is still open, though it is of the own run.
 SELECT ha.beat('b', 2000, 1, 'standby') \g /dev/null
 \! PGAPPNAME=sw/test/b/1999/lane psql -qAtX -c "SELECT pg_sleep(60)" >/dev/null 2>&1 &
 \! PGAPPNAME=sw/test/d/1/web psql -qAtX -c "SELECT pg_sleep(60)" >/dev/null 2>&1 &
 \! PGAPPNAME=sw/test/d/2/upkeep psql -qAtX -c "SELECT pg_sleep(60)" >/dev/null 2>&1 &
 \! PGAPPNAME=sw/test/a/100/web psql -qAtX -c "SELECT pg_sleep(60)" >/dev/null 2>&1 &
-SELECT pg_temp.expect_soon('SELECT count(*) = 7 FROM ha.sessions()', 'a twice, b-2, b twice, d twice');
-SELECT pg_temp.expect(ha.end_old_sessions('d', 2) = 3, 'the former active, b''s old run, d''s other run');
+\! PGAPPNAME=sw/test/d/2/lane0 psql -qAtX -c "BEGIN; LOCK TABLE ha.fence IN ROW EXCLUSIVE MODE; SELECT pg_sleep(60)" >/dev/null 2>&1 &
+SELECT pg_temp.expect_soon('SELECT count(*) = 8 FROM ha.sessions()', 'a twice, b-2, b twice, d three times');
+SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''ha.fence''::regclass)', 'a write is open');
+SELECT pg_temp.expect(ha.end_old_sessions('d', 2) = 4, 'the former active, b''s old run, d''s other run, d''s old write');
 SELECT pg_temp.expect_soon($$
   SELECT array_agg(s.node || '/' || s.incarnation || '/' || s.role ORDER BY s.node COLLATE "C")
     = ARRAY['a/100/watch', 'b/2000/lease', 'b-2/200/lease', 'd/2/upkeep']

@@ -15,6 +15,7 @@ final class LeaseRole: Sendable {
   private let statements: LeaseStatements
   private let sessions: DatabaseSessions
   private let pulses: Pulses
+  private let complaints = Complaints(about: "lease session")
   private let report: @Sendable (Event) -> Void
 
   init(
@@ -86,6 +87,7 @@ final class LeaseRole: Sendable {
         session = consume fresh
         return .connected
       } catch {
+        complaints.note(error)
         session = nil
         return .failed(error.description, sessionLost: true)
       }
@@ -93,9 +95,12 @@ final class LeaseRole: Sendable {
       guard var standing = session.take() else { return .failed("there is no lease session", sessionLost: true) }
       do {
         let result = try statements.run(order.command, &standing, deadline)
+        // Nobody waits for what this session still holds: it goes, and the lock with it.
+        if case .outcomeUnknown = result { return result }
         session = consume standing
         return result
       } catch {
+        complaints.note(error)
         return given(up: error, order.command, consume standing, &session)
       }
     }

@@ -1,6 +1,7 @@
 // The words of the election for logs, history and operators.
 internal import Election
 internal import Platform
+internal import Postgres
 
 func phaseTable(_ phases: [PhaseTime]) -> [String: Double] {
   Dictionary(phases.map { ($0.phase.rawValue, $0.after.millisecondsValue) }, uniquingKeysWith: { _, last in last })
@@ -51,5 +52,25 @@ enum WorkerExit {
     case .stopRequested: stopped
     case .addressNotRemoved, .ingestNotAborted: addressNotRemoved
     }
+  }
+}
+
+/// What the database refuses a node: without a word a node that can never lead would look like one that waits.
+final class Complaints: Sendable {
+  private let about: String
+  private let last = Guarded("")
+  init(about: String) { self.about = about }
+
+  /// Says a refusal, each once until another comes. A server that is away is said by the lanes.
+  func note(_ error: PostgresError) {
+    switch error.reason {
+    case .server, .misuse: break
+    case .connect, .deadline, .interrupted, .lost: return
+    }
+    let isNew = last.withLock { last in
+      defer { last = error.message }
+      return last != error.message
+    }
+    if isNew { log(.error, "refused by the database or refusing it", ["by": about, "reason": error.message]) }
   }
 }

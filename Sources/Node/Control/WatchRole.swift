@@ -14,6 +14,7 @@ final class WatchRole: Sendable {
   private let interrupt: Interrupt
   private let sessions: DatabaseSessions
   private let pulses: Pulses
+  private let complaints = Complaints(about: "watch session")
   private let report: @Sendable (Event) -> Void
 
   init(
@@ -57,6 +58,7 @@ final class WatchRole: Sendable {
       session = consume standing
       return result
     } catch {
+      complaints.note(error)
       // Refusals too: the next command finds a session whose state is known.
       return .failed(error.description)
     }

@@ -176,13 +176,6 @@ final class Worker {
         if mailbox.post(.switchover(to: name, timeoutMilliseconds: timeout, reply: reply)) != .posted {
           reply(.refused("the node is too busy; try again"))
         }
-      case .pause, .resume, .noPromote:
-        reply(.refused("this is a setting of the cluster: hactl writes it to PostgreSQL"))
-      case .doctor:
-        var answer = OperatorReply.done("")
-        answer.doctor = DoctorInfo()
-        answer.status = board.status()
-        reply(answer)
       }
     }
   }

@@ -60,6 +60,10 @@ public final class DatabaseSessions: Sendable {
         ("tcp_user_timeout", "2000"), ("client_encoding", "UTF8"),
       ], deadline: deadline, interrupt: interrupt)
     _ = try session.run(settings(role), deadline: deadline)
+    if session.serverVersion >= 170_000 {
+      // A site's default would end a waiter for the lock, again and again.
+      _ = try session.run("SET transaction_timeout = 0", deadline: deadline)
+    }
     do {
       _ = try session.run("SET client_connection_check_interval = '500ms'", deadline: deadline)
     } catch  where error.state == "22023" {
@@ -69,7 +73,8 @@ public final class DatabaseSessions: Sendable {
   }
 
   // Everything explicitly: server, database and role defaults can be anything. Without `jit = off` the server compiles
-  // the observer's small query for half a second each time.
+  // the observer's small query for half a second each time. A warning that is held back (`client_min_messages`) would
+  // make a commit that was never replicated look like a good one.
   private func settings(_ role: SessionRole) -> String {
     let common = """
       SET search_path = pg_catalog; SET tcp_keepalives_idle = 1; SET tcp_keepalives_interval = 1; \
@@ -77,7 +82,7 @@ public final class DatabaseSessions: Sendable {
       SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
       SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
       SET extra_float_digits = 1; SET jit = off; SET standard_conforming_strings = on; SET statement_timeout = 0; \
-      SET idle_in_transaction_session_timeout = '1500ms';
+      SET client_min_messages = notice; SET idle_in_transaction_session_timeout = '1500ms';
       """
     return switch role {
     case .lease:

@@ -55,9 +55,12 @@ extension Intake {
       hold(connection)
       return false
     }
-    return switch connection.wire {
-    case .native: decodeNative(connection)
-    case .syslogTCP: decodeSyslog(connection)
+    switch connection.wire {
+    case .native:
+      let more = decodeNative(connection)
+      if !connection.isClosed, connection.hasOutgoing { flush(connection) }
+      return more && !connection.isClosed
+    case .syslogTCP: return decodeSyslog(connection)
     }
   }
 
@@ -80,7 +83,14 @@ extension Intake {
       case .windowFull: return false
       case .ping where connection.pingsTooOften(settings.pingsPerSecond, .now()):
         perform(connection, connection.native.refused(reason: "too many pings"))
-      case .firstAnonymous, .hello, .ping, .failed: perform(connection, connection.native.decoded(decoded))
+      case .ping:
+        // Answered together at the end: a call of the kernel for each of many would make everybody else wait.
+        for case .send(let pong) in connection.native.decoded(decoded) { connection.queue(pong) }
+        if connection.outgoingCount > settings.outgoingBytes / 2 {
+          flush(connection)
+          if connection.isClosed || connection.outgoingCount > settings.outgoingBytes / 2 { return false }
+        }
+      case .firstAnonymous, .hello, .failed: perform(connection, connection.native.decoded(decoded))
       }
       if connection.closeAt != nil || connection.isClosed { return false }
     }

@@ -1,16 +1,11 @@
 // What is said over a node's control socket: one JSON object a line in each direction.
 internal import FoundationEssentials
 
-/// A wish of an operator. On the wire: `{"request":"switchover","to":"b","timeoutMilliseconds":10000}`.
+/// A wish of an operator that only the running node can fulfil; what the cluster shares, `hactl` writes to PostgreSQL. On the wire: `{"request":"switchover","to":"b","timeoutMilliseconds":10000}`.
 public enum OperatorRequest: Equatable, Sendable {
   case status
   /// Hand over, to the named node or to whoever wins. The reply comes when it is done, failed or timed out.
   case switchover(to: String?, timeoutMilliseconds: Int64)
-  case pause(reason: String, by: String)
-  case resume(by: String)
-  case noPromote(node: String, on: Bool, by: String)
-  /// What only the node's own process can say (see `DoctorInfo`).
-  case doctor
 }
 
 /// The answer to one request. `message` is a sentence for the operator.
@@ -20,29 +15,16 @@ public struct OperatorReply: Codable, Equatable, Sendable {
   /// When each phase of a switchover ended, milliseconds from its beginning.
   public var phases: [String: Double]?
   public var status: NodeStatus?
-  public var doctor: DoctorInfo?
   public init(
-    ok: Bool, message: String, phases: [String: Double]? = nil, status: NodeStatus? = nil, doctor: DoctorInfo? = nil
+    ok: Bool, message: String, phases: [String: Double]? = nil, status: NodeStatus? = nil
   ) {
     self.ok = ok
     self.message = message
     self.phases = phases
     self.status = status
-    self.doctor = doctor
   }
   public static func done(_ message: String) -> OperatorReply { OperatorReply(ok: true, message: message) }
   public static func refused(_ message: String) -> OperatorReply { OperatorReply(ok: false, message: message) }
-}
-
-/// Facts for `hactl doctor` that only the running node has.
-public struct DoctorInfo: Codable, Equatable, Sendable {
-  /// Name of each thread and whether its wished priority was granted.
-  public var priorities: [String: Bool] = [:]
-  /// RLIMIT_NOFILE, soft.
-  public var openFilesLimit: Int64 = 0
-  /// What the guard last found wrong with the service address or its helpers; nil when all is well.
-  public var addressTrouble: String?
-  public init() {}
 }
 
 /// A line that is no request; the sentence goes back to the client.
@@ -55,10 +37,6 @@ private struct RequestLine: Codable {
   var request: String
   var to: String?
   var timeoutMilliseconds: Int64?
-  var reason: String?
-  var by: String?
-  var node: String?
-  var on: Bool?
 }
 
 extension OperatorRequest {
@@ -74,19 +52,6 @@ extension OperatorRequest {
       line.request = "switchover"
       line.to = to
       line.timeoutMilliseconds = timeout
-    case .pause(let reason, let by):
-      line.request = "pause"
-      line.reason = reason
-      line.by = by
-    case .resume(let by):
-      line.request = "resume"
-      line.by = by
-    case .noPromote(let node, let on, let by):
-      line.request = "no-promote"
-      line.node = node
-      line.on = on
-      line.by = by
-    case .doctor: line.request = "doctor"
     }
     return jsonLine(line)
   }
@@ -106,18 +71,11 @@ extension OperatorRequest {
       }
       return text
     }
-    let by = String((line.by ?? "unknown").prefix(100))
     switch line.request {
     case "status": self = .status
     case "switchover":
       let timeout = min(max(line.timeoutMilliseconds ?? 10_000, 100), 120_000)
       self = .switchover(to: try line.to.map(name), timeoutMilliseconds: timeout)
-    case "pause": self = .pause(reason: String((line.reason ?? "").prefix(1000)), by: by)
-    case "resume": self = .resume(by: by)
-    case "no-promote":
-      guard let node = line.node else { throw OperatorRequestError(description: "no-promote needs the key \"node\"") }
-      self = .noPromote(node: try name(node), on: line.on ?? true, by: by)
-    case "doctor": self = .doctor
     default:
       throw OperatorRequestError(description: "unknown request \"\(line.request.prefix(40))\"")
     }

@@ -161,26 +161,29 @@ struct DrillRun: ~Copyable {
     }
   }
 
-  /// Waits until the node that had the fault can take over again.
+  /// Waits until the node that had the fault can take over again, and another drill would not be refused.
   private mutating func recover() {
-    guard kind != .cutPeer else { return }
     let began = BootInstant.now()
     let until = began.adding(milliseconds: limits.recoveryMilliseconds)
     while BootInstant.now() < until, signals.next() == nil {
       // A node that does not answer is not ready.
-      if let status = try? askStatus(configuration, milliseconds: 500), status.database.reachable,
-        status.state == "standby" || status.isActive
-      {
+      if let status = try? askStatus(configuration, milliseconds: 500), hasRecovered(status) {
         // Ready before anybody asked: then there is no time to tell.
         let took = BootInstant.now().milliseconds(since: began)
         if took > 100 { report.recoveredMilliseconds = took }
-        say("\(before.node) is \(status.state) again")
+        say(kind == .cutPeer ? "the beats are heard again" : "\(before.node) is \(status.state) again")
         return
       }
       sleep(until: .after(milliseconds: 20))
     }
     report.remarks.append(
       "\(before.node) was not ready again within \(milliseconds(Double(limits.recoveryMilliseconds)))")
+  }
+
+  private func hasRecovered(_ status: NodeStatus) -> Bool {
+    guard status.database.reachable, status.state == "standby" || status.isActive else { return false }
+    let heard = Set(before.peers.filter { !$0.silent }.map(\.node))
+    return kind != .cutPeer || !status.peers.contains { $0.silent && heard.contains($0.node) }
   }
 
   /// Lets the canary bring its last records home.

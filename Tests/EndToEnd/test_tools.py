@@ -1,0 +1,72 @@
+"""The commands of README.md for the developer's own machine: demonstration, simulator and measurements."""
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+import urllib.request
+
+from documents import block, read
+from support import ROOT
+
+
+class Tools(unittest.TestCase):
+    def run_here(self, command, seconds=180):
+        done = subprocess.run(command, shell=True, cwd=ROOT, stdin=subprocess.DEVNULL, text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+    def test_the_demonstration_can_be_reached_and_leaves_nothing(self):
+        command = block("README.md", "scripts/demo").strip()
+        demo = subprocess.Popen([*command.split(), "--no-build"], cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        said, found = "", None
+        try:
+            deadline = time.monotonic() + 90
+            while not found and time.monotonic() < deadline:
+                line = demo.stdout.readline()
+                said += line
+                found = re.search(r"curl (http://\S+/)", said)
+                if not line:
+                    break
+            self.assertTrue(found, said)
+            with urllib.request.urlopen(found[1] + "active", timeout=3) as answer:
+                self.assertEqual(answer.status, 200)
+            while line and "Ctrl-C" not in line:
+                line = demo.stdout.readline()
+                said += line
+            time.sleep(2)
+            # As Ctrl-C at a terminal reaches every process in the foreground.
+            os.killpg(demo.pid, signal.SIGINT)
+            rest, _ = demo.communicate(timeout=60)
+        finally:
+            if demo.poll() is None:
+                demo.send_signal(signal.SIGTERM)
+                demo.wait(20)
+        self.assertEqual(demo.returncode, 0, said + rest)
+        self.assertRegex(rest, r"lost 0, doubled 0")
+        address = re.search(r"http://([\d.]+):", found[1])[1]
+        route = subprocess.run(["ip", "-4", "route", "get", address], stdout=subprocess.PIPE, text=True, check=False)
+        self.assertNotRegex(route.stdout, r"dev sw\w+h ")
+
+    def test_the_unattended_demonstration_is_a_stage_of_the_gate(self):
+        self.assertIn("`scripts/demo --once`", read("README.md"))
+        self.assertIn("scripts/demo --once", read("scripts/test"))
+
+    def test_the_commands_for_developers(self):
+        for line in block("README.md", ".build/release/hasim").splitlines():
+            command = line.partition("#")[0].strip()
+            with self.subTest(command):
+                if "hasim" in command:
+                    self.assertIn(command, read("scripts/test"), "the gate runs the simulator, with these very words")
+                else:
+                    # The last of an option's values counts: one trial and two seconds show that it works.
+                    more = "--trials 1" if "failover" in command else "--seconds 2"
+                    said = self.run_here(f"{command} {more} --no-build")
+                    self.assertRegex(said, r"lost 0, doubled 0")
+
+
+if __name__ == "__main__":
+    unittest.main()
