@@ -210,7 +210,8 @@ import Testing
       case .closed, .failed: break loop
       }
     }
-    #expect(harness.ingest.snapshot().bytesBuffered < 1 << 20)
+    // Its refused records fill both works of its lane at most.
+    #expect(harness.ingest.snapshot().bytesBuffered < 6 << 20)
     let (other, _) = try NativeClient.open(harness, source: "other")
     try other.send(queueLines(1...1))
     try other.awaitAck(1)

@@ -111,9 +111,9 @@ private func sent(_ actions: [NativeSession.Action]) -> String {
 }
 
 @Test func `the rest of an overlong line that fills the window is dropped, and no record after it`() {
-  var c = Connection(maxLine: 100, maximumCapacity: 256, records: 1)
+  var c = Connection(maxLine: 200, maximumCapacity: 512, records: 1)
   c.actions = []
-  c.feed(#"{"seq":1,"message":""# + String(repeating: "x", count: 400))
+  c.feed(#"{"seq":1,"message":""# + String(repeating: "x", count: 800))
   #expect(c.batch.rowCount == 1 && c.session.cursor.next == 2)
   // The rest is blank, or looks like a ping: it is still no line of its own.
   c.feed(" \n" + queueLine(2))

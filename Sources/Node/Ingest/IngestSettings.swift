@@ -25,7 +25,7 @@ struct IngestSettings: Sendable {
   var datagramsPerTurn = 512
   var datagramBufferBytes: Int32 = 4 << 20
   /// Hellos answered by one transaction; others wait for the next.
-  var requestsPerWork = 500
+  var requestsPerWork = 200
   /// A client asks whether we live some times a second at most; beyond, it is closed.
   var pingsPerSecond = 50
   /// Days of partitions, unless the cluster's settings say otherwise.

@@ -146,7 +146,9 @@ extension Intake {
       if !front.hasRoom(batchRows, batchBytes) { return false }
     }
     // Hellos that nobody answers yet (PostgreSQL is slow or away) take memory, and time of the lane when it is back.
-    if front.filling.requests.count >= settings.requestsPerWork { return false }
+    // Records go on: only those who come wait.
+    let mayGreet = connection.wire == .native && connection.native.state == .fresh
+    if mayGreet && front.filling.requests.count >= settings.requestsPerWork { return false }
     guard let budget = connection.budget else { return true }
     return budget.filling + budget.underWay < configuration.ingest.perSourceBytes
   }
