@@ -208,6 +208,7 @@ public struct LeadershipCore: Sendable {
     if watchOp == nil { consider(nextReadAt) }
     switch role {
     case .standby, .degraded:
+      if address == .unknown { considerAhead(nextSweepAt) }
       if leaseOp == nil, mayQueue(at: lastNow) {
         consider(leaseRetryAt)
       } else if leaseOp == nil {
