@@ -102,7 +102,7 @@ func doctor(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   }
   if let status {
     checkup.begin("other nodes")
-    checkPeers(configuration, status, &checkup)
+    checkPeers(configuration, settled(status, configuration), &checkup)
   }
   return finish(checkup, arguments, tool)
 }

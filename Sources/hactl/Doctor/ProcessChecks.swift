@@ -95,6 +95,19 @@ private func checkFileLimit(_ process: Int32, _ connections: Int, _ checkup: ino
   }
 }
 
+/// The status again while a peer is not well, at most three seconds: right after a start, or in a busy moment, what a
+/// beat says is not yet a finding.
+func settled(_ status: NodeStatus, _ configuration: NodeConfiguration) -> NodeStatus {
+  var status = status
+  let deadline = BootInstant.after(milliseconds: 3000)
+  while status.peers.contains(where: { $0.silent || !$0.databaseReachable }), BootInstant.now() < deadline {
+    sleep(until: .after(milliseconds: 200))
+    guard let next = try? askStatus(configuration) else { break }  // what was heard before is told then
+    status = next
+  }
+  return status
+}
+
 func checkPeers(_ configuration: NodeConfiguration, _ status: NodeStatus, _ checkup: inout Checkup) {
   for peer in status.peers {
     for link in peer.links {
