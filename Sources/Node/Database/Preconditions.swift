@@ -14,10 +14,12 @@ public func requirePreconditions(
     throw refused(
       "PostgreSQL \(session.serverVersion / 10_000) is too old", "Standwatch needs PostgreSQL 14 or newer")
   }
+  // By the catalog: `to_regprocedure` raises an error for a login without rights on the schema.
   let outcome = try session.run(
     """
     SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'), \
-    current_user, to_regprocedure('ha.pin(text)') IS NOT NULL, \
+    current_user, EXISTS (SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace \
+    WHERE n.nspname = 'ha' AND p.proname = 'pin'), \
     EXISTS (SELECT FROM pg_roles WHERE rolname = 'standwatch_node')
     """, deadline: deadline)
   guard let row = outcome.rows.first.map(Fields.init) else { throw refused("the server gave no answer", "Try again") }

@@ -16,7 +16,8 @@ final class Relay: Sendable {
   private let thread: Guarded<Box>
   private struct Box: ~Copyable { var thread: RoleThread? }
 
-  init(to port: UInt16) throws {
+  /// A pooler, as one in transaction mode, tells its clients another backend's number than the one that answers them.
+  init(to port: UInt16, isPooler: Bool = false) throws {
     guard let any = SocketAddress(host: "127.0.0.1", port: 0), let target = SocketAddress(host: "127.0.0.1", port: port)
     else { throw SystemError(call: "address", code: EINVAL) }
     let listener = try listenStream(any)
@@ -27,7 +28,7 @@ final class Relay: Sendable {
     let raw = listener.release()
     let thread = try RoleThread(name: "relay") {
       run(
-        Descriptor(owning: raw), target, mailbox,
+        Descriptor(owning: raw), target, mailbox, isPooler: isPooler,
         takeFault: {
           plan.withLock { plan in
             guard plan.left > 0 else { return nil }
@@ -58,7 +59,8 @@ private final class Pair {
 }
 
 private func run(
-  _ listener: consuming Descriptor, _ target: SocketAddress, _ mailbox: Mailbox<Bool>, takeFault: () -> Relay.Fault?
+  _ listener: consuming Descriptor, _ target: SocketAddress, _ mailbox: Mailbox<Bool>, isPooler: Bool,
+  takeFault: () -> Relay.Fault?
 ) {
   var pairs: [Pair] = []
   var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -76,7 +78,8 @@ private func run(
       if !ready[2 + 2 * index].isEmpty { isOpen = pass(pair.client.raw, pair.server.raw, &buffer) { _ in true } }
       if isOpen && !ready[3 + 2 * index].isEmpty {
         isOpen = pass(pair.server.raw, pair.client.raw, &buffer) { bytes in
-          if !pair.isSilent, contains(bytes, commit), let fault = takeFault() {
+          if isPooler { renumberBackend(&bytes) }
+          if !pair.isSilent, find(commit, in: bytes) != nil, let fault = takeFault() {
             if fault == .cut { resetOnClose(pair.client.raw) }
             pair.isSilent = true
             return fault == .silence ? false : nil
@@ -97,14 +100,16 @@ private func run(
   }
 }
 
-/// False when the connection has ended. `judge` says whether the bytes go on, nil to end.
-private func pass(_ from: Int32, _ to: Int32, _ buffer: inout [UInt8], _ judge: (ArraySlice<UInt8>) -> Bool?) -> Bool {
+/// False when the connection has ended. `judge` says whether the bytes go on, nil to end; it may change them.
+private func pass(
+  _ from: Int32, _ to: Int32, _ buffer: inout [UInt8], _ judge: (inout [UInt8]) -> Bool?
+) -> Bool {
   switch receive(from, into: &buffer) {
   case .done(let count):
-    guard let goesOn = judge(buffer[..<count]) else { return false }
+    var bytes = Array(buffer[..<count])
+    guard let goesOn = judge(&bytes) else { return false }
     if !goesOn { return true }
     var sent = 0
-    let bytes = Array(buffer[..<count])
     while sent < count {
       switch send(to, bytes, from: sent) {
       case .done(let more): sent += more
@@ -117,9 +122,13 @@ private func pass(_ from: Int32, _ to: Int32, _ buffer: inout [UInt8], _ judge: 
   case .closed, .failed: return false
   }
 }
-private func contains(_ bytes: ArraySlice<UInt8>, _ wanted: [UInt8]) -> Bool {
-  guard bytes.count >= wanted.count else { return false }
-  for start in bytes.startIndex...(bytes.endIndex - wanted.count)
-  where bytes[start] == wanted[0] && bytes[start..<start + wanted.count].elementsEqual(wanted) { return true }
-  return false
+/// Changes the process number in BackendKeyData: 'K', length 12, process, key.
+private func renumberBackend(_ bytes: inout [UInt8]) {
+  if let start = find([UInt8(ascii: "K"), 0, 0, 0, 12], in: bytes), start + 8 < bytes.count { bytes[start + 8] ^= 1 }
+}
+private func find(_ wanted: [UInt8], in bytes: [UInt8]) -> Int? {
+  guard bytes.count >= wanted.count else { return nil }
+  for start in 0...(bytes.count - wanted.count)
+  where bytes[start] == wanted[0] && bytes[start..<start + wanted.count].elementsEqual(wanted) { return start }
+  return nil
 }
