@@ -1,0 +1,40 @@
+// Records that are acknowledged as one: what the sessions of stock senders' protocols ask of the intake.
+
+/// A body, chunk or packet of a stock sender, decoded. Acknowledged after the COMMIT of all its records.
+public struct Delivery: Equatable, Sendable {
+  /// What tells it from every other delivery of its source, when the sender repeats it: 1 to 200 bytes. A delivery with
+  /// a key is stored once, however often it comes; without one it is stored each time (at least once).
+  public var key: [UInt8]?
+  /// Who sends: the name of a token, a client's own name, or its address. Bounds and quotas are per source.
+  public var source: String
+  /// In an order that decoding the same bytes again repeats: a second attempt goes on where the first ended.
+  public var records: [Record]
+  public init(key: [UInt8]?, source: String, records: [Record]) {
+    (self.key, self.source, self.records) = (key, source, records)
+  }
+}
+
+/// How a delivery ended.
+public enum DeliveryOutcome: Equatable, Sendable {
+  /// Everything is in PostgreSQL, each record either as a row or, refused, in `ingest.rejected`. `isDuplicate`: it was
+  /// there already.
+  case stored(isDuplicate: Bool, rejects: [DeliveryReject])
+  /// Nothing may be acknowledged; the sender may try again after this many seconds (the node stops, or is full).
+  case unavailable(retryAfterSeconds: Int)
+}
+
+/// A record that was refused, by its index in `Delivery.records`.
+public struct DeliveryReject: Equatable, Sendable {
+  public var index: Int
+  public var reason: String
+  public init(index: Int, reason: String) { (self.index, self.reason) = (index, reason) }
+}
+
+/// What a session of a TCP protocol wants done, in this order.
+public enum DeliveryAction: Equatable, Sendable {
+  case send([UInt8])
+  /// Answered by `delivered(number, outcome)`; the session numbers its deliveries from 1 on.
+  case deliver(number: Int, Delivery)
+  /// Close when everything is sent. A reason that is not empty is counted and logged.
+  case close(reason: String)
+}
