@@ -24,7 +24,7 @@ WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'
 SELECT pg_temp.expect(count(*) = 0, 'all belongs to the owner: ' || coalesce(string_agg(c.oid::regclass::text, ' '), ''))
 FROM pg_class AS c
 WHERE c.relnamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
-  AND c.relowner <> CASE WHEN c.relkind = 'p' THEN 'standwatch_keeper'::regrole ELSE 'standwatch_owner'::regrole END;
+  AND c.relowner <> CASE WHEN c.relkind IN ('p', 'I') THEN 'standwatch_keeper'::regrole ELSE 'standwatch_owner'::regrole END;
 
 SELECT pg_temp.expect(count(*) = 0, 'no advisory lock function is open to everybody')
 FROM pg_proc AS p
