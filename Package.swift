@@ -33,6 +33,9 @@ let package = Package(
     library("Election"),
     library("Telemetry"),
 
+    // JSON5 as a tree that is read strictly.
+    library("Configuration"),
+
     // The machine, and one safe wrapper each around a C library.
     library("Platform", ["CLinux"]),
     library("Postgres", ["Platform", "CPostgres"]),
@@ -40,10 +43,14 @@ let package = Package(
     library("TLS", ["Platform", "CGnuTLS"]),
 
     // The roles of a node and their wiring.
-    library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    library("Node", ["Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+
+    // What runs on every monitored host.
+    library("Agent", ["Configuration", "Telemetry", "Platform"]),
 
     program("standwatchd", ["Node", "Platform"]),
-    program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
+    program("standwatch-agent", ["Agent", "Platform"]),
+    program("hactl", ["Configuration", "Node", "Election", "Platform", "Postgres", "Telemetry"]),
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
 
@@ -57,7 +64,8 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
-    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
+    tests("NodeTests", ["Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]
 )
