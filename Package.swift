@@ -65,7 +65,8 @@ let package = Package(
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
     tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
-    tests("NodeTests", ["Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests(
+      "NodeTests", ["Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
   ],
   swiftLanguageModes: [.v6]
 )
