@@ -1,4 +1,5 @@
 // `node.json5` to a checked `NodeConfiguration`; the first thing wrong is named with its mend.
+public import Configuration
 internal import Platform
 internal import Postgres
 
@@ -18,7 +19,7 @@ extension NodeConfiguration {
 
   /// As `load`, from bytes; `file` is only named in errors.
   public static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> NodeConfiguration {
-    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file), file: file, path: "")
+    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file, example: "ha/node.example.json5"), file: file, path: "")
     let cluster = try identifier(&root, "cluster", example: "plant1")
     let node = try identifier(&root, "node", example: "a")
     let user = try root.textIfAny("user")
@@ -142,7 +143,9 @@ extension NodeConfiguration {
     let listen = Listen(
       native: try addresses("native", ["0.0.0.0:7400"], 7400),
       syslogTCP: try addresses("syslogTCP", ["0.0.0.0:514"], 514),
-      syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480))
+      syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480),
+      forward: try addresses("forward", [], 24224), zabbix: try addresses("zabbix", [], 10051),
+      influxTCP: try addresses("influxTCP", [], 8094))
     try section.finish()
     return listen
   }
