@@ -7,7 +7,8 @@ extension OTLPDecoder {
     beginItem()
     let log: (body: Record.Log, time: UInt64)
     do throws(WireFault) { log = try readLog(range) } catch { throw .wire(error) }
-    try add(.log(log.body), nanoseconds: log.time, size: log.body.message.utf8.count + (log.body.attributes?.count ?? 0))
+    try add(
+      .log(log.body), nanoseconds: log.time, size: log.body.message.utf8.count + (log.body.attributes?.count ?? 0))
   }
 
   private func readLog(_ range: Range<Int>) throws(WireFault) -> (body: Record.Log, time: UInt64) {

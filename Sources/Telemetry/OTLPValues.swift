@@ -20,7 +20,9 @@ private let greatestName = 200
 extension OTLPDecoder {
   /// A string field: valid UTF-8, with U+FFFD for each U+0000, which PostgreSQL can't store.
   func text(_ range: Range<Int>) throws(WireFault) -> String {
-    guard let text = String(validating: bytes[range], as: UTF8.self) else { throw WireFault(.notUTF8, range.lowerBound) }
+    guard let text = String(validating: bytes[range], as: UTF8.self) else {
+      throw WireFault(.notUTF8, range.lowerBound)
+    }
     if !text.utf8.contains(0) { return text }
     return String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{fffd}" : $0 }))
   }
