@@ -47,6 +47,11 @@ final class LaneWork {
   var commits: [Claim] = []
   /// Records that PostgreSQL refused, beside those that the decoder refused.
   var poison: [Reject] = []
+  /// The same for records of deliveries.
+  var deliveryPoison: [(delivery: UInt64, reject: DeliveryReject)] = []
+  /// Deliveries that were stored before, at least in part, and those whose key stands for other contents.
+  var duplicates: Set<UInt64> = []
+  var conflicts: Set<UInt64> = []
   var answers: [(request: StreamRequest, answer: StreamAnswer)] = []
   var committedAt: BootInstant?
 
@@ -58,6 +63,9 @@ final class LaneWork {
     requests = []
     commits = []
     poison = []
+    deliveryPoison = []
+    duplicates = []
+    conflicts = []
     answers = []
     end = .aborted
     committedAt = nil
