@@ -63,6 +63,7 @@ extension Lane {
       }
     }
     var goneRows: [Range<Int>] = []
+    defer { if isRepetition { work.repeatedRows += goneRows.reduce(0) { $0 + $1.count } } }
     for claim in deliveries {
       guard let stored = settled.deliveries[claim.key] else {
         if claim.prev > 0 { throw .givenUp(reason: "a delivery's beginning is gone: \(refusal)") }

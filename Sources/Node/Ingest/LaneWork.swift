@@ -52,6 +52,8 @@ final class LaneWork {
   /// Deliveries that were stored before, at least in part, and those whose key stands for other contents.
   var duplicates: Set<UInt64> = []
   var conflicts: Set<UInt64> = []
+  /// Rows of theirs that were not written again.
+  var repeatedRows = 0
   var answers: [(request: StreamRequest, answer: StreamAnswer)] = []
   var committedAt: BootInstant?
 
@@ -66,6 +68,7 @@ final class LaneWork {
     deliveryPoison = []
     duplicates = []
     conflicts = []
+    repeatedRows = 0
     answers = []
     end = .aborted
     committedAt = nil
