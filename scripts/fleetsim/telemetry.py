@@ -105,17 +105,20 @@ class Telemetry:
     def _trace(self, application, job, when, microseconds, failed, lines):
         """A span for the job and one below it; the fields by which the job's record joins them."""
         random = application.random
-        trace, span, child = f"{random.getrandbits(128) | 1:032x}", random.getrandbits(63) | 1, random.getrandbits(63) | 1
+        trace = f"{random.getrandbits(128) | 1:032x}"
+        span, child = random.getrandbits(63) | 1, random.getrandbits(63) | 1
         self.truth.traces.add(trace)
         status = "error" if failed else "ok"
-        for number, parent, name, duration in ((span, None, job, microseconds), (child, span, "sql", microseconds // 3)):
+        for number, parent, name, duration in (
+                (span, None, job, microseconds), (child, span, "sql", microseconds // 3)):
             self.truth.records["span"] += 1
             above = "" if parent is None else f'"parent":"{parent:016x}",'
             lines.append((application.number, self.line("span", when, application, (
                 f'"trace":"{trace}","span":"{number:016x}",{above}"name":"{name}","kind":"internal",'
                 f'"duration_us":{duration},"status":"{status}"'))))
         if failed:
-            self._log(application, when, 3, f"job {job} failed", False, lines, f',"trace":"{trace}","span":"{span:016x}"')
+            self._log(application, when, 3, f"job {job} failed", False, lines,
+                      f',"trace":"{trace}","span":"{span:016x}"')
         return f',"trace":"{trace}","span":"{span:016x}"'
 
     def _logs(self, application, now, lines):
