@@ -28,6 +28,7 @@ let package = Package(
     .target(name: "CMicroHTTPD", cSettings: strictC, linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq"),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
 
     // Pure cores: they import nothing.
     library("Election"),
@@ -38,9 +39,10 @@ let package = Package(
     library("Postgres", ["Platform", "CPostgres"]),
     library("HTTPServer", ["Platform", "CMicroHTTPD"]),
     library("TLS", ["Platform", "CGnuTLS"]),
+    library("Compression", ["CZlib"]),
 
     // The roles of a node and their wiring.
-    library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression"]),
 
     program("standwatchd", ["Node", "Platform"]),
     program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
@@ -57,7 +59,10 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
-    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests("CompressionTests", ["Compression"]),
+    tests(
+      "NodeTests",
+      ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression"]),
   ],
   swiftLanguageModes: [.v6]
 )
