@@ -9,8 +9,10 @@ public struct InfluxContext: Sendable {
   public var peer: String
   /// µs since 2000-01-01 UTC: the time of points without one.
   public var now: Int64
-  public init(database: String, peer: String, now: Int64) {
-    (self.database, self.peer, self.now) = (database, peer, now)
+  /// Records that a body may hold.
+  public var maxRecords: Int
+  public init(database: String, peer: String, now: Int64, maxRecords: Int = DeliveryLimits().records) {
+    (self.database, self.peer, self.now, self.maxRecords) = (database, peer, now, maxRecords)
   }
 }
 
@@ -39,12 +41,12 @@ public struct InfluxWrite: Equatable, Sendable {
   public var isTooLarge = false
 
   private(set) var lines = 0
+  private(set) var lastFault: InfluxFaultKind?
   /// Bytes that the records make of their own, about.
   private var size = 0
 
   public static let maxLine = 65_536
   static let maxFaults = 10
-  static let maxRecords = 100_000
   static let maxSize = 64 << 20
   /// Of the labels of one point, and of all its metrics together.
   static let maxLabels = 8192
@@ -68,24 +70,29 @@ public struct InfluxWrite: Equatable, Sendable {
     }
   }
 
+  mutating func append(_ record: Record) { records.append(record) }
   mutating func addTooLong() {
     lines += 1
     note(.tooLong)
   }
-  /// Takes the line `bytes[start..<end]`.
-  mutating func add(_ bytes: [UInt8], _ start: Int, _ end: Int, _ context: InfluxContext) {
+  /// Takes the line `bytes[start..<end]`; false when it is refused.
+  @discardableResult
+  mutating func add(_ bytes: [UInt8], _ start: Int, _ end: Int, _ context: InfluxContext) -> Bool {
     lines += 1
     var scanner = InfluxScanner(bytes, start, end)
-    if scanner.isBlankOrComment { return }
+    if scanner.isBlankOrComment { return true }
     do throws(InfluxFaultKind) {
       try add(try scanner.point(), context)
       points += 1
+      return true
     } catch {
       note(error)
+      return false
     }
   }
   private mutating func note(_ kind: InfluxFaultKind) {
     faultCount += 1
+    lastFault = kind
     if faults.count < InfluxWrite.maxFaults { faults.append(InfluxFault(line: lines, kind: kind)) }
   }
 
@@ -109,7 +116,7 @@ public struct InfluxWrite: Equatable, Sendable {
       try addLog(point, time, host, app, &labels)
     }
     if point.time == nil { isTimed = false }
-    if records.count > InfluxWrite.maxRecords || size > InfluxWrite.maxSize { isTooLarge = true }
+    if records.count > context.maxRecords || size > InfluxWrite.maxSize { isTooLarge = true }
   }
 
   private mutating func addMetrics(

@@ -183,7 +183,9 @@ struct InfluxScanner {
     case "f", "F", "false", "False", "FALSE": return .boolean(false)
     default: break
     }
-    guard let first = token.first, first == 0x2d || first == 0x2e || (48...57).contains(first) else { throw .badBoolean }
+    guard let first = token.first, first == 0x2d || first == 0x2e || (48...57).contains(first) else {
+      throw .badBoolean
+    }
     guard isDecimal(token, allowsPlus: false), let value = Double(text) else { throw .badNumber }
     if !value.isFinite { throw .outOfRange }
     return .float(value)
