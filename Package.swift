@@ -35,6 +35,9 @@ let package = Package(
     library("Election"),
     library("Telemetry"),
 
+    // JSON5 as a tree that is read strictly.
+    library("Configuration"),
+
     // The machine, and one safe wrapper each around a C library.
     library("Platform", ["CLinux"]),
     library("Postgres", ["Platform", "CPostgres"]),
@@ -45,10 +48,18 @@ let package = Package(
 
     // The roles of a node and their wiring.
     library(
-      "Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS", "Compression"]),
+      "Node",
+      [
+        "Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
+      ]),
+
+    // What runs on every monitored host.
+    library("Agent", ["Configuration", "Telemetry", "Platform"]),
 
     program("standwatchd", ["Node", "Platform"]),
-    program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
+    program("standwatch-agent", ["Agent", "Platform"]),
+    program("hactl", ["Configuration", "Node", "Election", "Platform", "Postgres", "Telemetry"]),
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
 
@@ -62,10 +73,13 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
+    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
     tests("CompressionTests", ["Compression"]),
     tests(
       "NodeTests",
-      ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression"]),
+      [
+        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

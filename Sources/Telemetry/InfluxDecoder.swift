@@ -21,7 +21,9 @@ public struct InfluxFault: Equatable, Sendable {
   /// From 1 on; comments and empty lines count.
   public var line: Int
   public var kind: InfluxFaultKind
-  public init(line: Int, kind: InfluxFaultKind) { (self.line, self.kind) = (line, kind) }
+  /// The line; of one that is too long, its beginning.
+  public var raw: [UInt8]
+  public init(line: Int, kind: InfluxFaultKind, raw: [UInt8]) { (self.line, self.kind, self.raw) = (line, kind, raw) }
 }
 
 /// What a body says.
@@ -30,9 +32,7 @@ public struct InfluxFault: Equatable, Sendable {
 /// tags are its labels. Texts of a point that has numbers are labels, too; a point of texts only is one log.
 public struct InfluxWrite: Equatable, Sendable {
   public var records: [Record] = []
-  /// The first few, `faultCount` says how many.
   public var faults: [InfluxFault] = []
-  public var faultCount = 0
   /// Lines that were taken.
   public var points = 0
   /// No point had to be given the time of its arrival, so the same bytes always are the same records.
@@ -41,12 +41,10 @@ public struct InfluxWrite: Equatable, Sendable {
   public var isTooLarge = false
 
   private(set) var lines = 0
-  private(set) var lastFault: InfluxFaultKind?
   /// Bytes that the records make of their own, about.
   private var size = 0
 
   public static let maxLine = 65_536
-  static let maxFaults = 10
   static let maxSize = 64 << 20
   /// Of the labels of one point, and of all its metrics together.
   static let maxLabels = 8192
@@ -63,37 +61,43 @@ public struct InfluxWrite: Equatable, Sendable {
         add(bytes, at, end, context)
         at = end + 1
       case .tooLong:
-        addTooLong()
+        addTooLong(bytes, at, context)
         at = (bytes[at...].firstIndex(of: 0x0a) ?? bytes.count) + 1
       case .incomplete: preconditionFailure("the last bytes are always a line")
       }
     }
   }
 
-  mutating func append(_ record: Record) { records.append(record) }
-  mutating func addTooLong() {
+  /// Refuses the line that begins at `start` and is longer than any may be.
+  mutating func addTooLong(_ bytes: [UInt8], _ start: Int, _ context: InfluxContext) {
     lines += 1
-    note(.tooLong)
+    note(.tooLong, bytes[start..<start + InfluxWrite.maxLine], context)
   }
-  /// Takes the line `bytes[start..<end]`; false when it is refused.
-  @discardableResult
-  mutating func add(_ bytes: [UInt8], _ start: Int, _ end: Int, _ context: InfluxContext) -> Bool {
+  /// Takes or refuses the line `bytes[start..<end]`.
+  mutating func add(_ bytes: [UInt8], _ start: Int, _ end: Int, _ context: InfluxContext) {
     lines += 1
     var scanner = InfluxScanner(bytes, start, end)
-    if scanner.isBlankOrComment { return true }
+    if scanner.isBlankOrComment { return }
     do throws(InfluxFaultKind) {
       try add(try scanner.point(), context)
       points += 1
-      return true
     } catch {
-      note(error)
-      return false
+      note(error, bytes[start..<end], context)
     }
   }
-  private mutating func note(_ kind: InfluxFaultKind) {
-    faultCount += 1
-    lastFault = kind
-    if faults.count < InfluxWrite.maxFaults { faults.append(InfluxFault(line: lines, kind: kind)) }
+  private mutating func note(_ kind: InfluxFaultKind, _ line: ArraySlice<UInt8>, _ context: InfluxContext) {
+    faults.append(InfluxFault(line: lines, kind: kind, raw: Array(line)))
+    size += line.count + 100
+    if count > context.maxRecords || size > InfluxWrite.maxSize { isTooLarge = true }
+  }
+  /// Records and faults.
+  var count: Int { records.count + faults.count }
+
+  /// As the intake takes it: what was refused is kept beside the records.
+  public func delivery(key: [UInt8]?, source: String) -> Delivery {
+    Delivery(
+      key: key, source: source, records: records,
+      faults: faults.map { DeliveryFault(reason: "influx: \($0.kind.text)", raw: $0.raw) })
   }
 
   private mutating func add(_ point: InfluxPoint, _ context: InfluxContext) throws(InfluxFaultKind) {
@@ -116,7 +120,7 @@ public struct InfluxWrite: Equatable, Sendable {
       try addLog(point, time, host, app, &labels)
     }
     if point.time == nil { isTimed = false }
-    if records.count > context.maxRecords || size > InfluxWrite.maxSize { isTooLarge = true }
+    if count > context.maxRecords || size > InfluxWrite.maxSize { isTooLarge = true }
   }
 
   private mutating func addMetrics(

@@ -15,6 +15,8 @@ public struct InfluxSession: Sendable {
 
   public init(peer: String, limits: DeliveryLimits) { (self.peer, self.limits) = (peer, limits) }
 
+  /// What it keeps of what it received.
+  public var heldBytes: Int { pending.count }
   /// False while too much is under way, and after the end.
   public var mayReceive: Bool { !isClosed && underWay < limits.underWay }
 
@@ -63,36 +65,24 @@ public struct InfluxSession: Sendable {
       }
       switch influxLineEnd(pending, at, pending.count, maxLine: InfluxWrite.maxLine, isLast: isLast) {
       case .at(let end):
-        if !write.add(pending, at, end, context) { note(write.lastFault, at..<end, now, &write) }
+        write.add(pending, at, end, context)
         at = end + 1
       case .tooLong:
-        write.addTooLong()
-        note(.tooLong, at..<at + InfluxWrite.maxLine, now, &write)
+        write.addTooLong(pending, at, context)
         isSkipping = true
       case .incomplete: break lines
       }
-      if write.records.count > limits.records / 2 || write.isTooLarge {
-        deliver(&write, &actions)
-      }
+      // A line has far less than that many fields.
+      if write.count > limits.records / 2 || write.isTooLarge { deliver(&write, &actions) }
     }
     pending.removeFirst(min(at, pending.count))
-    if !write.records.isEmpty { deliver(&write, &actions) }
+    if write.count > 0 { deliver(&write, &actions) }
     return actions
   }
   private mutating func deliver(_ write: inout InfluxWrite, _ actions: inout [DeliveryAction]) {
     last += 1
     underWay += 1
-    actions.append(.deliver(number: last, Delivery(key: nil, source: peer, records: write.records)))
+    actions.append(.deliver(number: last, write.delivery(key: nil, source: peer)))
     write = InfluxWrite()
-  }
-
-  /// A refused line can't be answered: it becomes a warning among the logs.
-  private func note(_ kind: InfluxFaultKind?, _ line: Range<Int>, _ now: Int64, _ write: inout InfluxWrite) {
-    var log = Record.Log(severity: 4, message: "influx: a line was refused: \(kind?.text ?? "")")
-    var attributes = JSONObject()
-    // Bytes that are no UTF-8 become U+FFFD.
-    attributes.add("line", String(decoding: pending[line].prefix(500), as: UTF8.self))
-    log.attributes = attributes
-    write.append(Record(time: now, host: peer, app: InfluxSession.database, .log(log)))
   }
 }

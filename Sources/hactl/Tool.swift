@@ -1,4 +1,5 @@
 // What every command shares: the commands' table, exit codes, output, and where configuration, node and database are.
+internal import Configuration
 internal import Node
 internal import Platform
 internal import Postgres

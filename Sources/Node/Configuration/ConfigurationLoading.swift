@@ -1,4 +1,5 @@
 // `node.json5` to a checked `NodeConfiguration`; the first thing wrong is named with its mend.
+public import Configuration
 internal import Platform
 internal import Postgres
 
@@ -18,7 +19,7 @@ extension NodeConfiguration {
 
   /// As `load`, from bytes; `file` is only named in errors.
   public static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> NodeConfiguration {
-    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file), file: file, path: "")
+    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file, example: "ha/node.example.json5"), file: file, path: "")
     let cluster = try identifier(&root, "cluster", example: "plant1")
     let node = try identifier(&root, "node", example: "a")
     let user = try root.textIfAny("user")
