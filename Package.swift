@@ -25,6 +25,7 @@ let package = Package(
   name: "standwatch",
   targets: [
     .target(name: "CLinux", cSettings: strictC),
+    .target(name: "CCurl", cSettings: strictC, linkerSettings: [.linkedLibrary("curl")]),
     .target(name: "CMicroHTTPD", cSettings: strictC, linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq"),
@@ -41,13 +42,17 @@ let package = Package(
     library("Platform", ["CLinux"]),
     library("Postgres", ["Platform", "CPostgres"]),
     library("HTTPServer", ["Platform", "CMicroHTTPD"]),
+    library("HTTPClient", ["Platform", "CCurl"]),
     library("TLS", ["Platform", "CGnuTLS"]),
     library("Compression", ["CZlib"]),
 
     // The roles of a node and their wiring.
     library(
       "Node",
-      ["Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression"]),
+      [
+        "Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
+      ]),
 
     // What runs on every monitored host.
     library("Agent", ["Configuration", "Telemetry", "Platform"]),
