@@ -9,12 +9,32 @@ public struct Delivery: Equatable, Sendable {
   public var source: String
   /// In an order that decoding the same bytes again repeats: a second attempt goes on where the first ended.
   public var records: [Record]
+  /// What of it is no record at all (a line that is not valid JSON): kept in `ingest.rejected`, behind the records and
+  /// in their transaction. The index of the first one in `DeliveryReject` is `records.count`.
+  public var faults: [DeliveryFault]
   /// Where senders choose keys freely: tells contents apart, so that a key used again with others is refused instead of
   /// taken for a repetition. 0 where the key says enough.
   public var digest: Int64
-  public init(key: [UInt8]?, source: String, records: [Record], digest: Int64 = 0) {
-    (self.key, self.source, self.records, self.digest) = (key, source, records, digest)
+  public init(
+    key: [UInt8]?, source: String, records: [Record], faults: [DeliveryFault] = [], digest: Int64 = 0
+  ) {
+    (self.key, self.source, self.records) = (key, source, records)
+    (self.faults, self.digest) = (faults, digest)
   }
+  /// Records and faults.
+  public var count: Int { records.count + faults.count }
+  /// About what it takes in memory.
+  public var heldBytes: Int {
+    records.reduce(0) { $0 + $1.heldBytes } + faults.reduce(0) { $0 + 64 + $1.raw.count + $1.reason.utf8.count }
+  }
+}
+
+/// Bytes that a decoder could make no record of.
+public struct DeliveryFault: Equatable, Sendable {
+  public var reason: String
+  /// As received; cut at 64 KiB when it is stored.
+  public var raw: [UInt8]
+  public init(reason: String, raw: [UInt8]) { (self.reason, self.raw) = (reason, raw) }
 }
 
 /// Bounds of one session or request; what exceeds them is refused or waits, but is never held.

@@ -1,4 +1,5 @@
 // Bounds and times of the intake that no operator sets; tests make them smaller.
+internal import Telemetry
 
 /// What the intake is held to. Everything that grows has its bound here.
 struct IngestSettings: Sendable {
@@ -28,6 +29,11 @@ struct IngestSettings: Sendable {
   var requestsPerWork = 200
   /// A client asks whether we live some times a second at most; beyond, it is closed.
   var pingsPerSecond = 50
+  /// Of each session and request of protocols that deliver.
+  var deliveryLimits = DeliveryLimits()
+  /// Deliveries not answered yet, of all senders.
+  var deliveriesUnderWay = 4096
+  var deliveryKeepHours = 24
   /// Days of partitions, unless the cluster's settings say otherwise.
   var daysBack = 7
   var daysAhead = 3

@@ -15,6 +15,7 @@ struct Retention: ~Copyable {
   private var activation: Activation?
   private var nextRound = BootInstant.now()
   private var reportedFailure = ""
+  private var isDistributed = false
 
   /// One line of `telemetry.retention_plan()`.
   private struct Removal {
@@ -60,6 +61,10 @@ struct Retention: ~Copyable {
         try ask(&session, "SELECT pg_catalog.pg_try_advisory_lock(ha.lock_key($1))", ["\(sessions.cluster)/retention"])
           == "t"
       else { return }
+      // Citus has no DETACH CONCURRENTLY.
+      isDistributed =
+        try ask(&session, "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension AS e WHERE e.extname = 'citus')", [])
+        == "t"
       try deleteOld(&session, activation)
       var stuck: Set<String> = []
       while let removal = try nextRemoval(&session, without: stuck) {
@@ -103,7 +108,7 @@ struct Retention: ~Copyable {
     do throws(PostgresError) {
       switch removal.step {
       case .finalize: try detach(removal, "FINALIZE", &session, activation)
-      case .detach: try detach(removal, "CONCURRENTLY", &session, activation)
+      case .detach: try detach(removal, isDistributed ? "" : "CONCURRENTLY", &session, activation)
       case .drop: break
       }
       let begun = BootInstant.now()
