@@ -15,7 +15,7 @@ private func text(_ object: JSONObject?) -> String { String(decoding: object?.by
 
 @Test func `a log record arrives with its severity, trace, attributes, resource and scope`() throws {
   let found = try records(logsExample.bytes, .logs)
-  #expect(found.records.count == 4 && found.refused == 0 && found.items == [0, 1, 2, 3])
+  #expect(found.records.count == 4 && found.faults.isEmpty && found.items == [0, 1, 2, 3])
   // The third one has neither a time nor a time of observation.
   #expect(!found.isTimed)
   let first = found.records[0]
@@ -79,14 +79,14 @@ private func text(_ object: JSONObject?) -> String { String(decoding: object?.by
       "gc_count 3.0 {}", "gc_sum 0.75 {}", #"gc 0.2 {"quantile":"0.5",}"#, #"gc 0.4 {"quantile":"0.99",}"#,
     ])
   #expect(found.items == [0, 1] + Array(repeating: 2, count: 7) + Array(repeating: 3, count: 7) + [4, 4, 4, 4])
-  #expect(found.refused == 2 && found.firstReason == "stale: a data point without a recorded value")
+  #expect(found.faults.count == 2 && found.faults.first?.reason == "stale: a data point without a recorded value")
   #expect(found.isTimed && found.records[1].time == nine + 1)
 }
 
 @Test func `a span arrives with its identifiers, status, events and links`() throws {
   let found = try records(tracesExample.bytes, .traces)
-  #expect(found.records.count == 2 && found.refused == 1 && found.isTimed)
-  #expect(found.firstReason?.contains("no valid trace id") == true)
+  #expect(found.records.count == 2 && found.faults.count == 1 && found.isTimed)
+  #expect(found.faults.first?.reason?.contains("no valid trace id") == true)
   let spans = found.records.compactMap { record -> Record.Span? in
     if case .span(let span) = record.body { span } else { nil }
   }

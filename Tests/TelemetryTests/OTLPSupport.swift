@@ -40,7 +40,7 @@ func outcome(
   do throws(OTLPFault) {
     let found = try OTLPDecoder.decode(bytes, signal, encoding, client: "192.0.2.9", now: nine, limits: limits)
     let records = "\(found.records.count) record\(found.records.count == 1 ? "" : "s")"
-    return found.refused == 0 ? records : records + ", \(found.refused) refused"
+    return found.faults.isEmpty ? records : records + ", \(found.faults.count) refused"
   } catch {
     switch error {
     case .wire(let fault): return "wire \(fault.kind)"
