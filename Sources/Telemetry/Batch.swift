@@ -66,6 +66,8 @@ public struct Batch: ~Copyable {
   public private(set) var byteCount = 0
   /// Refused records among the rows, in order.
   public private(set) var rejects: [Reject] = []
+  /// Deliveries among the rows, in order (DeliveryParts.swift).
+  public private(set) var parts: [DeliveryPart] = []
   private var loader: RecordLoader?
 
   public init() {}
@@ -81,6 +83,7 @@ public struct Batch: ~Copyable {
   public mutating func removeAll() {
     rows.removeAll(keepingCapacity: true)
     rejects.removeAll()
+    parts.removeAll()
     (byteCount, nameCount) = (0, 0)
     for table in Table.allCases { withBuffer(of: table) { $0.removeAll() } }
   }
@@ -103,9 +106,11 @@ public struct Batch: ~Copyable {
         runs.append(Claim(stream: row.stream, first: row.seq, last: row.seq))
       }
     }
-    runs.sort { ($0.stream, $0.first) < ($1.stream, $1.first) }
+    return Batch.merged(runs)
+  }
+  static func merged(_ runs: [Claim]) -> [Claim] {
     var merged: [Claim] = []
-    for run in runs {
+    for run in runs.sorted(by: { ($0.stream, $0.first) < ($1.stream, $1.first) }) {
       // Runs that don't join stay apart: ingest.take refuses them, which harms less than a trap.
       if let last = merged.indices.last, merged[last].stream == run.stream, run.first == merged[last].last + 1 {
         merged[last].last = run.last
@@ -179,6 +184,11 @@ public struct Batch: ~Copyable {
 
   // MARK: adding
 
+  /// Says that the rows of `part`, the last ones, belong to a delivery.
+  public mutating func note(_ part: DeliveryPart) {
+    precondition(part.rows.upperBound == rows.count && part.rows.lowerBound >= parts.last?.rows.upperBound ?? 0)
+    if !part.rows.isEmpty { parts.append(part) }
+  }
   /// Adds the row that `put` writes to the buffer of `table`; `isFailure` is what rollups count as an error.
   @inline(__always) mutating func add(
     _ table: Table, stream: Int64, seq: Int64, isFailure: Bool = false, _ put: (inout CopyBuffer) -> Void

@@ -35,6 +35,7 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
   case notACode, notATrace, notASpan, notASpanKind
   case notUTF8, controlCharacter, badEscape, zeroCharacter, loneSurrogate
   case tooDeep, badTime, timeOutOfRange, nameLength, nameCollision, tooLong
+  case notAnArray, notHex, notBase64
 
   var text: String {
     switch self {
@@ -68,6 +69,9 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
     case .nameLength: "has to have 1 to 200 bytes"
     case .nameCollision: "has the id of another name"
     case .tooLong: "the line is too long"
+    case .notAnArray: "has to be an array"
+    case .notHex: "has to be pairs of hexadecimal digits"
+    case .notBase64: "has to be base64"
     }
   }
 }

@@ -159,6 +159,29 @@ public struct Record: Equatable, Sendable {
   }
 }
 
+extension Record {
+  /// About what it takes in memory: its own size and that of its texts.
+  public var heldBytes: Int {
+    let texts: [String?]
+    var attributes: JSONObject?
+    switch body {
+    case .queue(let queue): texts = [queue.queue]
+    case .step(let step): (texts, attributes) = ([step.transaction, step.step, step.status], step.attributes)
+    case .job(let job): (texts, attributes) = ([job.job, job.status, job.transaction], job.attributes)
+    case .metric(let metric): (texts, attributes) = ([metric.name], metric.labels)
+    case .process(let process): (texts, attributes) = ([process.process, process.state], process.attributes)
+    case .log(let log): (texts, attributes) = ([log.message], log.attributes)
+    case .web(let web):
+      texts = [web.method, web.path, web.client, web.session, web.referrer, web.agent]
+      attributes = web.attributes
+    case .span(let span): (texts, attributes) = ([span.name, span.status], span.attributes)
+    case .event(let event): (texts, attributes) = ([event.kind], event.attributes)
+    }
+    let characters = texts.reduce(host.utf8.count + app.utf8.count) { $0 + ($1?.utf8.count ?? 0) }
+    return MemoryLayout<Record>.size + characters + (attributes?.count ?? 0)
+  }
+}
+
 /// 128 bits that all spans of a trace share (W3C Trace Context); 32 hexadecimal digits in text, a uuid in PostgreSQL.
 public struct TraceID: Equatable, Hashable, Sendable {
   public var high: UInt64

@@ -47,6 +47,11 @@ extension RecordParser {
     case .rejected, .name: throw .unknownType
     }
   }
+  /// Whether the line that was parsed is a record but for its time and names.
+  mutating func checkForm() throws(FaultKind) {
+    if present & Field.type.bit == 0 { throw fault(.missing, .type) }
+    try checkFields()
+  }
   @inline(__always) private mutating func checkFields() throws(FaultKind) {
     let required: UInt64
     let optional: UInt64
