@@ -39,5 +39,8 @@ struct IngestSettings: Sendable {
   var daysAhead = 3
   var claimKeepMinutes = 60
   var upkeepMilliseconds: Int64 = 30_000
+  /// The first look for what is too old comes this long after a takeover; then one each `retentionMilliseconds`.
+  var retentionDelayMilliseconds: Int64 = 15_000
+  var retentionMilliseconds: Int64 = 60_000
   var shedFlushMilliseconds: Int64 = 5000
 }
