@@ -19,7 +19,8 @@ extension NodeConfiguration {
 
   /// As `load`, from bytes; `file` is only named in errors.
   public static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> NodeConfiguration {
-    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file, example: "ha/node.example.json5"), file: file, path: "")
+    var root = try ConfigurationSection(
+      ConfigurationValue.parse(bytes, file: file, example: "ha/node.example.json5"), file: file, path: "")
     let cluster = try identifier(&root, "cluster", example: "plant1")
     let node = try identifier(&root, "node", example: "a")
     let user = try root.textIfAny("user")
@@ -29,7 +30,7 @@ extension NodeConfiguration {
     let configuration = NodeConfiguration(
       cluster: cluster, node: node, user: user, runtimeFolder: runtimeFolder, logLevel: logLevel,
       database: try database(&root), service: try service(&root), peers: try peers(&root, node: node),
-      listen: try listen(&root), ingest: try ingest(&root), timing: timing)
+      listen: try listen(&root), ingest: try ingest(&root), timing: timing, scrape: try scrape(&root))
     try root.finish()
     return configuration
   }
