@@ -6,8 +6,13 @@ public struct DeliveryEncoder: ~Copyable {
   /// Records with another time are refused.
   public var window: TimeWindow
 
-  public init(window: TimeWindow, namesLog2: Int = 14) {
-    self.window = window
+  /// Bytes of the longest line accepted.
+  public let maxLine: Int
+  private var parser: RecordParser
+
+  public init(window: TimeWindow, maxLine: Int = 65_536, namesLog2: Int = 14) {
+    (self.window, self.maxLine) = (window, maxLine)
+    parser = RecordParser(maxLine: maxLine)
     names = Names(capacityLog2: namesLog2)
   }
 
@@ -24,8 +29,12 @@ public struct DeliveryEncoder: ~Copyable {
         if let reason = batch.add(record, &names, window, source: delivery.source) {
           rejects.append(DeliveryReject(index: next, reason: reason))
         }
+      } else if next < delivery.records.count + delivery.lines.count {
+        if let reason = addLine(next - delivery.records.count, of: delivery, into: &batch) {
+          rejects.append(DeliveryReject(index: next, reason: reason))
+        }
       } else {
-        let fault = delivery.faults[next - delivery.records.count]
+        let fault = delivery.faults[next - delivery.records.count - delivery.lines.count]
         // Sound: bytes of UInt8 have no padding.
         unsafe batch.addRejected(
           stream: Batch.noStream, seq: 0, source: delivery.source, reason: fault.reason, raw: fault.raw.span.bytes)
@@ -34,6 +43,28 @@ public struct DeliveryEncoder: ~Copyable {
       next += 1
     }
     return next
+  }
+
+  /// Adds a line as a row of its type, or as a refused one, whose reason it answers then.
+  private mutating func addLine(_ number: Int, of delivery: Delivery, into batch: inout Batch) -> String? {
+    let range = delivery.lines.ranges[number]
+    // Sound: bytes of UInt8 have no padding.
+    let bytes = unsafe delivery.lines.bytes.span.bytes
+    var fault = LineFault(.tooLong)
+    if range.count <= maxLine {
+      var at = range.lowerBound
+      do throws(FaultKind) {
+        try parser.parse(bytes, &at, end: range.upperBound)
+        try parser.encode(bytes, &names, window, stream: Batch.noStream, into: &batch)
+        return nil
+      } catch {
+        fault = LineFault(error, field: parser.field, offset: at - range.lowerBound)
+      }
+    }
+    batch.addRejected(
+      stream: Batch.noStream, seq: 0, source: delivery.source, reason: fault.description,
+      raw: bytes.extracting(range))
+    return fault.description
   }
 }
 

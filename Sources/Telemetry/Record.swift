@@ -123,7 +123,20 @@ public struct Record: Equatable, Sendable {
   /// A span of a trace; `Record.time` is its start.
   public struct Span: Equatable, Sendable {
     /// As OTLP numbers them.
-    public enum Kind: Int16, Sendable, CaseIterable { case unspecified, `internal`, server, client, producer, consumer }
+    public enum Kind: Int16, Sendable, CaseIterable {
+      case unspecified, `internal`, server, client, producer, consumer
+      /// As a line says it; one that is unspecified says nothing.
+      public var text: String? {
+        switch self {
+        case .unspecified: nil
+        case .internal: "internal"
+        case .server: "server"
+        case .client: "client"
+        case .producer: "producer"
+        case .consumer: "consumer"
+        }
+      }
+    }
     public var trace: TraceID
     public var span: UInt64
     public var parent: UInt64?

@@ -68,13 +68,17 @@ extension NodeConfiguration {
   private static func database(_ root: inout ConfigurationSection) throws(ConfigurationError) -> Database {
     var section = try root.section("database")
     let text = try section.text("connection", example: "host=db1,db2 dbname=standwatch user=standwatch_login")
+    let reports = try section.textIfAny("reports")
     let lanes = try section.integer("lanes", in: 2...16, default: 2)
     try section.finish()
-    do {
-      return Database(connection: try ConnectionString(text), lanes: lanes)
-    } catch {
-      throw section.error("connection", error.message, "Write it as libpq's documentation on connection strings says")
+    func parsed(_ key: String, _ text: String) throws(ConfigurationError) -> ConnectionString {
+      do { return try ConnectionString(text) } catch {
+        throw section.error(key, error.message, "Write it as libpq's documentation on connection strings says")
+      }
     }
+    let connection = try parsed("connection", text)
+    guard let reports else { return Database(connection: connection, lanes: lanes) }
+    return Database(connection: connection, reports: try parsed("reports", reports), lanes: lanes)
   }
 
   private static func service(_ root: inout ConfigurationSection) throws(ConfigurationError) -> Service {

@@ -22,8 +22,13 @@ public struct NodeConfiguration: Sendable {
 
   public struct Database: Sendable {
     public var connection: ConnectionString
+    /// Where reports are read, as an analyst: a replica, for instance. nil: `connection`.
+    public var reports: ConnectionString?
     /// How many writer lanes; at least 2.
     public var lanes: Int
+    public init(connection: ConnectionString, reports: ConnectionString? = nil, lanes: Int) {
+      (self.connection, self.reports, self.lanes) = (connection, reports, lanes)
+    }
   }
 
   /// The floating addresses and how they are claimed.

@@ -1,6 +1,7 @@
 // The intake of the active node as the control thread sees it: start, activate, stop, drain, look.
 public import Platform
 internal import Postgres
+internal import Telemetry
 
 /// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
 /// "retention" and, where there are targets, "scrape".
@@ -125,6 +126,14 @@ public final class Ingest: Sendable {
     retentionInterrupt.raise()
     scrape.post(.halt)
   }
+  /// Whether deliveries can be taken now; a moment later it may be otherwise.
+  var isServing: Bool { gate.isOpen }
+  /// Hands a delivery over; `ticket` hears of its end. False when the intake is behind: then it never does.
+  func deliver(_ delivery: Delivery, kind: String, _ ticket: WebTicket) -> Bool {
+    mailbox.post(.deliver(delivery, kind: kind, ticket)) == .posted
+  }
+  /// Runs `body`, which tells clients what is committed, unless `epoch` is over; nil then.
+  func whileServing<R>(_ epoch: Int64, _ body: () -> R) -> R? { gate.whileOpen(epoch, body) }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
   /// Of the thread "scrape", as of its last step.
