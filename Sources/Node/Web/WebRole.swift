@@ -92,14 +92,17 @@ public final class WebRole: Sendable {
 
   /// Bodies that are whole go to the intake, its answers to the clients; other requests have their turn in between.
   private static func serveIntake(_ intake: inout WebIngest?, _ server: inout HTTPServer) {
-    intake?.answerAll(&server)
-    while let (ticket, request) = server.takeRequest() {
-      intake?.take(ticket, request, &server)
-      server.run()
+    // Each run can read the rest of a body: nothing would wake this thread for a request that is whole already.
+    repeat {
       intake?.answerAll(&server)
-    }
-    intake?.expire(&server)
-    server.run()
+      while let (ticket, request) = server.takeRequest() {
+        intake?.take(ticket, request, &server)
+        server.run()
+        intake?.answerAll(&server)
+      }
+      intake?.expire(&server)
+      server.run()
+    } while server.hasRequest
   }
 
   /// A few at a time: requests of those already there come first.
