@@ -92,16 +92,12 @@ public final class WebRole: Sendable {
 
   /// Bodies that are whole go to the intake, its answers to the clients; other requests have their turn in between.
   private static func serveIntake(_ intake: inout WebIngest?, _ server: inout HTTPServer) {
-    // Each run can read the rest of a body: nothing would wake this thread for a request that is whole already.
     repeat {
       intake?.answerAll(&server)
-      while let (ticket, request) = server.takeRequest() {
-        intake?.take(ticket, request, &server)
-        server.run()
-        intake?.answerAll(&server)
-      }
+      if let (ticket, request) = server.takeRequest() { intake?.take(ticket, request, &server) }
       intake?.expire(&server)
       server.run()
+      // That run may have made the next one whole: nothing else would wake us for it.
     } while server.hasRequest
   }
 
