@@ -86,7 +86,7 @@ private func text(_ object: JSONObject?) -> String { String(decoding: object?.by
 @Test func `a span arrives with its identifiers, status, events and links`() throws {
   let found = try records(tracesExample.bytes, .traces)
   #expect(found.records.count == 2 && found.faults.count == 1 && found.isTimed)
-  #expect(found.faults.first?.reason?.contains("no valid trace id") == true)
+  #expect(found.faults.first?.reason.contains("no valid trace id") == true)
   let spans = found.records.compactMap { record -> Record.Span? in
     if case .span(let span) = record.body { span } else { nil }
   }

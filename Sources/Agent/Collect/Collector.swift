@@ -44,7 +44,8 @@ struct Collectors: ~Copyable {
   private var host: HostCollector?
 
   init(_ settings: CollectSettings, host: String, app: String) {
-    self.host = settings.host ? HostCollector(host: host, app: app) : nil
+    self.host = nil
+    if let wanted = settings.host { self.host = HostCollector(wanted, host: host, app: app) }
   }
 
   /// Called at the configured interval, each second in live mode.
