@@ -25,9 +25,11 @@ let package = Package(
   name: "standwatch",
   targets: [
     .target(name: "CLinux", cSettings: strictC),
+    .target(name: "CCurl", cSettings: strictC, linkerSettings: [.linkedLibrary("curl")]),
     .target(name: "CMicroHTTPD", cSettings: strictC, linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq"),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
 
     // Pure cores: they import nothing.
     library("Election"),
@@ -40,10 +42,17 @@ let package = Package(
     library("Platform", ["CLinux"]),
     library("Postgres", ["Platform", "CPostgres"]),
     library("HTTPServer", ["Platform", "CMicroHTTPD"]),
+    library("HTTPClient", ["Platform", "CCurl"]),
     library("TLS", ["Platform", "CGnuTLS"]),
+    library("Compression", ["CZlib"]),
 
     // The roles of a node and their wiring.
-    library("Node", ["Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    library(
+      "Node",
+      [
+        "Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
+      ]),
 
     // What runs on every monitored host.
     library("Agent", ["Configuration", "Telemetry", "Platform"]),
@@ -59,14 +68,19 @@ let package = Package(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
-    tests("TelemetryTests", ["Telemetry"]),
+    tests("TelemetryTests", ["Telemetry", "Compression", "TLS"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
     tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
+    tests("CompressionTests", ["Compression"]),
     tests(
-      "NodeTests", ["Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+      "NodeTests",
+      [
+        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -11,6 +11,8 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   }
   /// Captures the calling thread's `errno`.
   public static func last(_ call: String) -> SystemError { SystemError(call: call, code: errno) }
+  /// What was written comes back different.
+  public static let damagedDisk = SystemError(call: "read back", code: EIO)
   /// The process or the machine has no descriptor left.
   public var meansNoDescriptors: Bool { code == EMFILE || code == ENFILE }
   public var description: String { "\(call): \(errorText(code))" }

@@ -1,8 +1,10 @@
 // The intake of the active node as the control thread sees it: start, activate, stop, drain, look.
 public import Platform
 internal import Postgres
+internal import Telemetry
 
-/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each) and "upkeep".
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
+/// "retention" and, where there are targets, "scrape".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -11,6 +13,10 @@ public final class Ingest: Sendable {
   private let mailbox: Mailbox<IntakeMessage>
   private let upkeep: Mailbox<UpkeepCommand>
   private let upkeepInterrupt: Interrupt
+  private let retention: Mailbox<RetentionCommand>
+  private let retentionInterrupt: Interrupt
+  private let scrape: Mailbox<ScrapeCommand>
+  private let scraped = Guarded(ScrapeSnapshot())
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -39,6 +45,9 @@ public final class Ingest: Sendable {
     mailbox = try Mailbox(capacity: 4096)
     upkeep = try Mailbox(capacity: 256)
     upkeepInterrupt = try Interrupt()
+    retention = try Mailbox(capacity: 256)
+    retentionInterrupt = try Interrupt()
+    scrape = try Mailbox(capacity: 256)
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -66,6 +75,26 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(thread)
+    let (retention, retentionInterrupt) = (retention, retentionInterrupt)
+    let retaining = try RoleThread(name: "retention") {
+      var role = Retention(
+        sessions: sessions, settings: settings, mailbox: retention, interrupt: retentionInterrupt)
+      role.run()
+    }
+    keep(retaining)
+    if !configuration.scrape.targets.isEmpty { try startScraper() }
+  }
+  private func startScraper() throws {
+    let mailbox = mailbox
+    let made = Guarded<Scraper?>(
+      try Scraper(
+        targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped
+      ) { mailbox.post(.deliver($0, kind: "scrape", $1)) == .posted })
+    keep(
+      try RoleThread(name: "scrape") {
+        guard var scraper = made.withLock({ $0.take() }) else { return }
+        scraper.run()
+      })
   }
   private func keep(_ thread: consuming RoleThread) {
     let box = ThreadBox(thread)
@@ -75,21 +104,40 @@ public final class Ingest: Sendable {
   /// Serves `epoch` on `timeline`: answered by `.listening` or `.listenFailed`.
   public func activate(epoch: Int64, token: Int64, timeline: UInt32, operation: UInt64) {
     gate.open(epoch)
-    mailbox.post(
-      .activate(Activation(epoch: epoch, token: token, timeline: timeline), operation: operation))
+    let activation = Activation(epoch: epoch, token: token, timeline: timeline)
+    mailbox.post(.activate(activation, operation: operation))
+    retention.post(.activate(activation))
+    scrape.post(.activate)
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
     gate.close()
     for lane in lanes { lane.interrupt.raise() }
+    haltBystanders()
     mailbox.post(.stop(reason: reason, operation: operation))
   }
   /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
   public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
+    haltBystanders()
     mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
   }
+  private func haltBystanders() {
+    retention.post(.halt)
+    retentionInterrupt.raise()
+    scrape.post(.halt)
+  }
+  /// Whether deliveries can be taken now; a moment later it may be otherwise.
+  var isServing: Bool { gate.isOpen }
+  /// Hands a delivery over; `ticket` hears of its end. False when the intake is behind: then it never does.
+  func deliver(_ delivery: Delivery, kind: String, _ ticket: WebTicket) -> Bool {
+    mailbox.post(.deliver(delivery, kind: kind, ticket)) == .posted
+  }
+  /// Runs `body`, which tells clients what is committed, unless `epoch` is over; nil then.
+  func whileServing<R>(_ epoch: Int64, _ body: () -> R) -> R? { gate.whileOpen(epoch, body) }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
+  /// Of the thread "scrape", as of its last step.
+  public func scrapeSnapshot() -> ScrapeSnapshot { scraped.withLock { $0 } }
 
   /// Ends all threads and waits for them.
   public func shutDown() {
@@ -101,6 +149,9 @@ public final class Ingest: Sendable {
     }
     upkeep.post(.shutDown)
     upkeepInterrupt.raise()
+    scrape.post(.shutDown)
+    retention.post(.shutDown)
+    retentionInterrupt.raise()
     let running = threads.withLock { threads in
       let running = threads
       threads = []

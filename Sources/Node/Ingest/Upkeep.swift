@@ -161,10 +161,14 @@ struct Upkeep: ~Copyable {
 
   private mutating func prune(_ session: LaneConnection) throws(PostgresError) {
     let minutes = values["claim_keep_minutes"].map { Int($0) } ?? settings.claimKeepMinutes
-    // Small bites, so that no transaction is long; what is left is for the next round.
+    let hours = values["delivery_keep_hours"].map { Int($0) } ?? settings.deliveryKeepHours
+    try prune(session, "ingest.prune_claims(pg_catalog.make_interval(mins => \(minutes)), 5000)")
+    try prune(session, "ingest.prune_deliveries(pg_catalog.make_interval(hours => \(hours)), 5000)")
+  }
+  /// Small bites, so that no transaction is long; what is left is for the next round.
+  private mutating func prune(_ session: LaneConnection, _ call: String) throws(PostgresError) {
     for _ in 0..<20 {
-      let pruned = try session.connection.run(
-        "SELECT ingest.prune_claims(pg_catalog.make_interval(mins => \(minutes)), 5000)", deadline: deadline)
+      let pruned = try session.connection.run("SELECT \(call)", deadline: deadline)
       if pruned.scalar.flatMap({ Int($0) }) ?? 0 < 5000 || !wait(mailbox.descriptor, for: .read, until: .now()).isEmpty
       {
         return
