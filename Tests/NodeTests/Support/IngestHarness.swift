@@ -192,7 +192,7 @@ final class NativeClient {
       switch try reply(milliseconds: milliseconds) {
       case .ack(let acked): if acked >= seq { return rejects }
       case .reject(let seq, let reason): rejects.append((seq, reason))
-      case .pong, .welcome: continue
+      case .pong, .welcome, .live: continue
       case .bye(let reason): throw TestTimeout(what: "ack \(seq), told bye: \(reason)")
       case nil: throw TestTimeout(what: "ack \(seq), connection ended")
       }
