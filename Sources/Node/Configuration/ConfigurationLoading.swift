@@ -150,7 +150,7 @@ extension NodeConfiguration {
       syslogTCP: try addresses("syslogTCP", ["0.0.0.0:514"], 514),
       syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480),
       forward: try addresses("forward", [], 24224), zabbix: try addresses("zabbix", [], 10051),
-      influxTCP: try addresses("influxTCP", [], 8094))
+      influxTCP: try addresses("influxTCP", [], 8094), forwardSharedKey: try sharedKey(&section))
     try section.finish()
     return listen
   }

@@ -90,6 +90,8 @@ public struct NodeConfiguration: Sendable {
     public var forward: [SocketAddress] = []
     public var zabbix: [SocketAddress] = []
     public var influxTCP: [SocketAddress] = []
+    /// What clients of `forward` have to show that they have; nil takes everybody.
+    public var forwardSharedKey: [UInt8]?
   }
 
   /// Bounds of the intake, in bytes and counts.

@@ -168,6 +168,10 @@ extension Intake {
         now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
       {
         perform(connection, connection.native.refused(reason: "no hello in time"))
+      } else if connection.delivering?.isGreeting == true, connection.closeAt == nil,
+        now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
+      {
+        perform(connection, [DeliveryAction.close(reason: "no PING in time")])
       }
     }
     for front in fronts { resumeHeld(front) }
