@@ -35,7 +35,7 @@ private func decodeOTLP(_ body: HTTPBody, _ signal: OTLPSignal) -> RouteDecision
     return .answer(answer.to(.stored(isDuplicate: false, rejects: [])))
   }
   let delivery = Delivery(
-    key: decoded.isTimed ? body.digest : nil, source: body.peer, records: decoded.records, faults: decoded.faults)
+    key: decoded.isTimed ? body.digest : nil, source: body.source, records: decoded.records, faults: decoded.faults)
   return .deliver(delivery, answer: answer.to)
 }
 
