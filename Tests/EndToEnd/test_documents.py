@@ -11,7 +11,7 @@ import unittest
 
 from documents import DOCUMENTS, block, blocks, codes, inline_commands, read, table
 from installation import MACHINES, SERVICE_ADDRESS, Site, postgres_version
-from support import ROOT
+from support import ROOT, SENDERS_PYTHON
 
 from lab.processes import run, wait_until
 
@@ -286,6 +286,24 @@ def rsyslog(test, site, text):
                10, "the message is stored")
 
 
+SDK = """
+import logging
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+logs = LoggerProvider()
+logs.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
+logs.get_logger("documents").emit(body="hello from OpenTelemetry")
+logs.shutdown()
+"""
+
+
+@step("README.md", "export OTEL_EXPORTER_OTLP_ENDPOINT")
+def opentelemetry(test, site, text):
+    site.write("client", "/run/sdk.py", SDK)
+    site.run("client", f"{text}\n{SENDERS_PYTHON} /run/sdk.py")
+    wait_until(lambda: site.sql("SELECT count(*) FROM telemetry.log WHERE message = 'hello from OpenTelemetry'") == "1",
+               10, "the message is stored")
 @step("README.md", "curl --fail --data-binary")
 def influx(test, site, text):
     site.run("client", text)
