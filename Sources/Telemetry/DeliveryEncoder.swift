@@ -25,9 +25,12 @@ public struct DeliveryEncoder: ~Copyable {
     var next = index
     while next < delivery.count, batch.rowCount < rowLimit, batch.byteCount < byteLimit, !batch.isFullOfNames {
       if next < delivery.records.count {
-        let record = delivery.records[next]
-        if let reason = batch.add(record, &names, window, source: delivery.source) {
-          rejects.append(DeliveryReject(index: next, reason: reason))
+        switch batch.add(
+          delivery.records[next], stream: Batch.noStream, seq: 0, names: &names, window: window,
+          source: delivery.source)
+        {
+        case .taken: break
+        case .refused(let reason): rejects.append(DeliveryReject(index: next, reason: reason))
         }
       } else if next < delivery.records.count + delivery.lines.count {
         if let reason = addLine(next - delivery.records.count, of: delivery, into: &batch) {
@@ -65,36 +68,5 @@ public struct DeliveryEncoder: ~Copyable {
       stream: Batch.noStream, seq: 0, source: delivery.source, reason: fault.description,
       raw: bytes.extracting(range))
     return fault.description
-  }
-}
-
-extension Batch {
-  mutating func add(_ record: Record, _ names: inout Names, _ window: TimeWindow, source: String) -> String? {
-    func name(_ kind: NameKind, _ text: String, _ names: inout Names, _ batch: inout Batch) -> Int64 {
-      let id = NameHash.id(of: text.utf8)
-      let bytes = Array(text.utf8) + [UInt8](repeating: 0, count: 16)
-      if case .new = unsafe names.note(kind, id, bytes.span.bytes, 0, text.utf8.count) {
-        unsafe batch.addName(kind, id, bytes.span.bytes.extracting(0..<text.utf8.count))
-      }
-      return id
-    }
-    guard case .queue(let queue) = record.body, window.from <= record.time, record.time < window.until else {
-      let raw: [UInt8] = []
-      unsafe addRejected(stream: Batch.noStream, seq: 0, source: source, reason: "no", raw: raw.span.bytes)
-      return "no"
-    }
-    let (app, host) = (name(.app, record.app, &names, &self), name(.host, record.host, &names, &self))
-    let id = name(.queue, queue.queue, &names, &self)
-    add(.queue, stream: Batch.noStream, seq: 0) { row in
-      row.reserve(192)
-      row.putColumnCount(11)
-      row.put(record.time)
-      row.put(app)
-      row.put(host)
-      row.put(id)
-      row.put(queue.depth)
-      for _ in 0..<6 { row.putNull() }
-    }
-    return nil
   }
 }

@@ -42,14 +42,18 @@ public struct FollowBatch: Sendable {
 /// All collectors; owned by the thread "collect".
 struct Collectors: ~Copyable {
   private var host: HostCollector?
+  private var processes: ProcessCollector?
 
   init(_ settings: CollectSettings, host: String, app: String) {
-    self.host = settings.host ? HostCollector(host: host, app: app) : nil
+    self.host = nil
+    if let wanted = settings.host { self.host = HostCollector(wanted, host: host, app: app) }
+    processes = settings.processes.isEmpty ? nil : ProcessCollector(settings.processes, host: host, app: app)
   }
 
   /// Called at the configured interval, each second in live mode.
   mutating func collect(at now: SampleTime, into records: inout [Record]) {
     host?.collect(at: now, into: &records)
+    processes?.collect(at: now, into: &records)
   }
 }
 

@@ -30,7 +30,7 @@ extension NodeConfiguration {
     let configuration = NodeConfiguration(
       cluster: cluster, node: node, user: user, runtimeFolder: runtimeFolder, logLevel: logLevel,
       database: try database(&root), service: try service(&root), peers: try peers(&root, node: node),
-      listen: try listen(&root), ingest: try ingest(&root), timing: timing)
+      listen: try listen(&root), ingest: try ingest(&root), timing: timing, scrape: try scrape(&root))
     try root.finish()
     return configuration
   }

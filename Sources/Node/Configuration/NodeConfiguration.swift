@@ -18,6 +18,7 @@ public struct NodeConfiguration: Sendable {
   public var listen: Listen
   public var ingest: Ingest
   public var timing: Timing
+  public var scrape = Scrape()
 
   public struct Database: Sendable {
     public var connection: ConnectionString

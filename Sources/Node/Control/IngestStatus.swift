@@ -23,6 +23,12 @@ extension StatusBoard {
       line.retries = UInt64(clamping: lane.retries)
       return line
     }
+    told.scrape = ingest.scrapeSnapshot().targets.map { seen in
+      var target = NodeStatus.ScrapeTarget(url: seen.url)
+      (target.isUp, target.samples) = (seen.isUp, seen.samples)
+      (target.stored, target.lost, target.skipped) = (seen.stored, seen.lost, seen.skipped)
+      return target
+    }
     return told
   }
 }

@@ -21,27 +21,49 @@ enum DeliveryWire: String, CaseIterable, Sendable {
 
 /// One connection's session. Nothing in it knows sockets; `now` is µs since 2000-01-01 UTC.
 enum DeliverySession {
+  case influx(InfluxSession)
+
   init?(_ wire: DeliveryWire, peer: String, limits: DeliveryLimits) {
     switch wire {
-    case .forward, .zabbix, .influxTCP: return nil
+    case .influxTCP: self = .influx(InfluxSession(peer: peer, limits: limits))
+    case .forward, .zabbix: return nil
     }
   }
   /// Whether the socket may be read: not while too much is under way, nor after the end.
   var mayReceive: Bool {
-    switch self {}
+    switch self {
+    case .influx(let session): session.mayReceive
+    }
   }
   /// What it keeps of what it received; bounded by the limits.
   var heldBytes: Int {
-    switch self {}
+    switch self {
+    case .influx(let session): session.heldBytes
+    }
   }
   mutating func received(_ bytes: [UInt8], now: Int64) -> [DeliveryAction] {
-    switch self {}
+    switch self {
+    case .influx(var session):
+      let actions = session.received(bytes, now: now)
+      self = .influx(session)
+      return actions
+    }
   }
   mutating func delivered(_ number: Int, _ outcome: DeliveryOutcome, now: Int64) -> [DeliveryAction] {
-    switch self {}
+    switch self {
+    case .influx(var session):
+      let actions = session.delivered(number, outcome)
+      self = .influx(session)
+      return actions
+    }
   }
   /// The client sends no more; what it sent may still be delivered and answered.
   mutating func ended(now: Int64) -> [DeliveryAction] {
-    switch self {}
+    switch self {
+    case .influx(var session):
+      let actions = session.ended(now: now)
+      self = .influx(session)
+      return actions
+    }
   }
 }

@@ -3,8 +3,8 @@ public import Platform
 internal import Postgres
 internal import Telemetry
 
-/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep" and
-/// "retention".
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
+/// "retention" and, where there are targets, "scrape".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -15,6 +15,8 @@ public final class Ingest: Sendable {
   private let upkeepInterrupt: Interrupt
   private let retention: Mailbox<RetentionCommand>
   private let retentionInterrupt: Interrupt
+  private let scrape: Mailbox<ScrapeCommand>
+  private let scraped = Guarded(ScrapeSnapshot())
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -45,6 +47,7 @@ public final class Ingest: Sendable {
     upkeepInterrupt = try Interrupt()
     retention = try Mailbox(capacity: 256)
     retentionInterrupt = try Interrupt()
+    scrape = try Mailbox(capacity: 256)
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -79,6 +82,19 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(retaining)
+    if !configuration.scrape.targets.isEmpty { try startScraper() }
+  }
+  private func startScraper() throws {
+    let mailbox = mailbox
+    let made = Guarded<Scraper?>(
+      try Scraper(
+        targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped
+      ) { mailbox.post(.deliver($0, kind: "scrape", $1)) == .posted })
+    keep(
+      try RoleThread(name: "scrape") {
+        guard var scraper = made.withLock({ $0.take() }) else { return }
+        scraper.run()
+      })
   }
   private func keep(_ thread: consuming RoleThread) {
     let box = ThreadBox(thread)
@@ -91,22 +107,24 @@ public final class Ingest: Sendable {
     let activation = Activation(epoch: epoch, token: token, timeline: timeline)
     mailbox.post(.activate(activation, operation: operation))
     retention.post(.activate(activation))
+    scrape.post(.activate)
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
     gate.close()
     for lane in lanes { lane.interrupt.raise() }
-    haltRetention()
+    haltBystanders()
     mailbox.post(.stop(reason: reason, operation: operation))
   }
   /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
   public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
-    haltRetention()
+    haltBystanders()
     mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
   }
-  private func haltRetention() {
+  private func haltBystanders() {
     retention.post(.halt)
     retentionInterrupt.raise()
+    scrape.post(.halt)
   }
   /// Whether deliveries can be taken now; a moment later it may be otherwise.
   var isServing: Bool { gate.isOpen }
@@ -118,6 +136,8 @@ public final class Ingest: Sendable {
   func whileServing<R>(_ epoch: Int64, _ body: () -> R) -> R? { gate.whileOpen(epoch, body) }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
+  /// Of the thread "scrape", as of its last step.
+  public func scrapeSnapshot() -> ScrapeSnapshot { scraped.withLock { $0 } }
 
   /// Ends all threads and waits for them.
   public func shutDown() {
@@ -129,6 +149,7 @@ public final class Ingest: Sendable {
     }
     upkeep.post(.shutDown)
     upkeepInterrupt.raise()
+    scrape.post(.shutDown)
     retention.post(.shutDown)
     retentionInterrupt.raise()
     let running = threads.withLock { threads in
