@@ -41,6 +41,8 @@ final class ClientConnection {
   var registered: Int64?
   var source: String?
   var budget: SourceBudget?
+  /// Until when its agent was told that somebody watches.
+  var liveUntil = BootInstant(nanoseconds: 0)
   /// What epoll waits for now.
   var wanted: Ready = .read
   /// In its lane's queue of those that wait for room.
