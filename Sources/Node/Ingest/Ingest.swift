@@ -2,8 +2,8 @@
 public import Platform
 internal import Postgres
 
-/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep" and
-/// "retention".
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
+/// "retention" and "rollups".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -14,6 +14,8 @@ public final class Ingest: Sendable {
   private let upkeepInterrupt: Interrupt
   private let retention: Mailbox<RetentionCommand>
   private let retentionInterrupt: Interrupt
+  private let merging: Mailbox<RetentionCommand>
+  private let mergingInterrupt: Interrupt
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -44,6 +46,8 @@ public final class Ingest: Sendable {
     upkeepInterrupt = try Interrupt()
     retention = try Mailbox(capacity: 256)
     retentionInterrupt = try Interrupt()
+    merging = try Mailbox(capacity: 256)
+    mergingInterrupt = try Interrupt()
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -56,10 +60,11 @@ public final class Ingest: Sendable {
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
     let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }
+    let hasRollups = configuration.ingest.rollups
     for handle in lanes {
       let thread = try RoleThread(name: "lane-\(handle.number)") {
         var lane = Lane(
-          handle: handle, sessions: sessions, settings: settings, report: report, post: post,
+          handle: handle, sessions: sessions, settings: settings, hasRollups: hasRollups, report: report, post: post,
           needPartitions: { upkeep.post(.ensurePartitions) })
         lane.run()
       }
@@ -78,6 +83,13 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(retaining)
+    let (merging, mergingInterrupt) = (merging, mergingInterrupt)
+    let rollingUp = try RoleThread(name: "rollups") {
+      var role = RollupMerging(
+        sessions: sessions, settings: settings, mailbox: merging, interrupt: mergingInterrupt)
+      role.run()
+    }
+    keep(rollingUp)
   }
   private func keep(_ thread: consuming RoleThread) {
     let box = ThreadBox(thread)
@@ -90,22 +102,25 @@ public final class Ingest: Sendable {
     let activation = Activation(epoch: epoch, token: token, timeline: timeline)
     mailbox.post(.activate(activation, operation: operation))
     retention.post(.activate(activation))
+    merging.post(.activate(activation))
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
     gate.close()
     for lane in lanes { lane.interrupt.raise() }
-    haltRetention()
+    haltKeeping()
     mailbox.post(.stop(reason: reason, operation: operation))
   }
   /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
   public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
-    haltRetention()
+    haltKeeping()
     mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
   }
-  private func haltRetention() {
+  private func haltKeeping() {
     retention.post(.halt)
     retentionInterrupt.raise()
+    merging.post(.halt)
+    mergingInterrupt.raise()
   }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
@@ -122,6 +137,8 @@ public final class Ingest: Sendable {
     upkeepInterrupt.raise()
     retention.post(.shutDown)
     retentionInterrupt.raise()
+    merging.post(.shutDown)
+    mergingInterrupt.raise()
     let running = threads.withLock { threads in
       let running = threads
       threads = []
