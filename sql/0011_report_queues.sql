@@ -185,10 +185,28 @@ COMMENT ON FUNCTION report.is_open IS
   'Whether a status of a step says that the step is not over: started, start, begin, begun, running, waiting, queued, '
   'pending, in_progress, in-progress, processing, open. Example: SELECT report.is_open(''running'')';
 
+CREATE FUNCTION report.key_id(p_measure integer, p_key text) RETURNS bigint
+  LANGUAGE sql STABLE
+  RETURN CASE
+    WHEN p_measure BETWEEN 1 AND 4 THEN (SELECT k.id FROM telemetry.queue_name AS k WHERE k.name = p_key)
+    WHEN p_measure = 5 THEN (SELECT k.id FROM telemetry.step_name AS k WHERE k.name = p_key)
+    WHEN p_measure = 6 THEN (SELECT k.id FROM telemetry.job_name AS k WHERE k.name = p_key)
+    WHEN p_measure = 7 THEN (SELECT k.id FROM telemetry.metric_name AS k WHERE k.name = p_key)
+    WHEN p_measure IN (8, 9) THEN (SELECT k.id FROM telemetry.process_name AS k WHERE k.name = p_key)
+    WHEN p_measure = 10 THEN (SELECT k.id FROM telemetry.log_pattern AS k WHERE k.name = p_key)
+    WHEN p_measure = 11 THEN p_key::bigint
+    WHEN p_measure = 12 THEN (SELECT k.id FROM telemetry.span_name AS k WHERE k.name = p_key)
+    WHEN p_measure = 13 THEN (SELECT k.id FROM telemetry.event_kind AS k WHERE k.name = p_key)
+  END;
+COMMENT ON FUNCTION report.key_id IS
+  'The key_id of a name in the rollups of a measure (telemetry.measure); NULL for a name that never came. '
+  'Example: SELECT report.key_id(6, ''move'')';
+
 CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until timestamptz, p_app text DEFAULT NULL,
-    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 100)
-  RETURNS TABLE (app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint, sum double precision,
-    min double precision, max double precision, p50 double precision, p95 double precision, p99 double precision)
+    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 100, p_key text DEFAULT NULL)
+  RETURNS TABLE (app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint, measured bigint,
+    sum double precision, min double precision, max double precision, p50 double precision, p95 double precision,
+    p99 double precision)
   LANGUAGE sql STABLE ROWS 100
   BEGIN ATOMIC
     WITH top AS (
@@ -198,6 +216,7 @@ CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until ti
       WHERE c.unit = report.unit(p_from, p_until) AND c.measure = p_measure
         AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
         AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+        AND (p_key IS NULL OR c.key_id = (SELECT report.key_id(p_measure, p_key)))
       GROUP BY 1, 2, 3
       ORDER BY CASE p_order WHEN 'n' THEN sum(c.n) WHEN 'errors' THEN sum(c.errors) WHEN 'max' THEN max(c.max)
         WHEN 'mean' THEN sum(c.sum) / nullif(sum(c.n), 0) ELSE sum(c.sum) END DESC NULLS LAST, 1, 2, 3
@@ -212,24 +231,26 @@ CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until ti
         AND c.key_id = ANY (ARRAY(SELECT DISTINCT t.key_id FROM top AS t))
       GROUP BY 1, 2, 3, 4
     ), sketch AS (
-      SELECT b.app_id, b.host_id, b.key_id, pg_catalog.array_agg(b.bucket) AS buckets, pg_catalog.array_agg(b.n) AS counts
+      SELECT b.app_id, b.host_id, b.key_id, sum(b.n)::bigint AS measured, pg_catalog.array_agg(b.bucket) AS buckets,
+        pg_catalog.array_agg(b.n) AS counts
       FROM bucket AS b
       GROUP BY 1, 2, 3
     )
-    SELECT t.app_id, t.host_id, t.key_id, t.n, t.errors, t.sum, t.min, t.max, p.p50, p.p95, p.p99
+    SELECT t.app_id, t.host_id, t.key_id, t.n, t.errors, coalesce(s.measured, 0), t.sum, t.min, t.max, p.p50, p.p95,
+      p.p99
     FROM top AS t
     LEFT JOIN sketch AS s ON s.app_id = t.app_id AND s.key_id = t.key_id AND s.host_id IS NOT DISTINCT FROM t.host_id
     LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
   END;
 COMMENT ON FUNCTION report.summary IS
   'Any measure of the rollups (telemetry.measure), summed by application and key, p_by_host: by host as well, in the '
-  'unit of the measure. Only the first p_limit by p_order (sum, n, errors, max, mean) are answered, NULL: all. '
+  'unit of the measure; n counts records, measured those with a value. p_key: only this name. Only the first p_limit by p_order (sum, n, errors, max, mean) are answered, NULL: all. '
   'Example: SELECT * FROM report.summary(6, now() - interval ''1 day'', now())';
 
 CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestamptz, p_until timestamptz, p_app text,
-    p_key bigint DEFAULT NULL)
-  RETURNS TABLE (at timestamptz, key_id bigint, n bigint, errors bigint, sum double precision, min double precision,
-    max double precision, p50 double precision, p95 double precision, p99 double precision)
+    p_key text DEFAULT NULL)
+  RETURNS TABLE (at timestamptz, key_id bigint, n bigint, errors bigint, measured bigint, sum double precision,
+    min double precision, max double precision, p50 double precision, p95 double precision, p99 double precision)
   LANGUAGE sql STABLE ROWS 1000
   BEGIN ATOMIC
     WITH cell AS MATERIALIZED (
@@ -239,7 +260,7 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
         AND c.at >= pg_catalog.date_trunc(CASE p_by WHEN 'minute' THEN 'minute' ELSE 'hour' END, p_from, 'UTC')
         AND c.at < p_until
         AND c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app)
-        AND (p_key IS NULL OR c.key_id = p_key)
+        AND (p_key IS NULL OR c.key_id = (SELECT report.key_id(p_measure, p_key)))
     ), total AS (
       SELECT c.at, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors, sum(c.sum) AS sum,
         min(c.min) AS min, max(c.max) AS max
@@ -251,11 +272,11 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
       CROSS JOIN LATERAL unnest(c.buckets, c.counts) AS u(bucket, n)
       GROUP BY 1, 2, 3
     ), sketch AS (
-      SELECT b.at, b.key_id, pg_catalog.array_agg(b.bucket) AS buckets, pg_catalog.array_agg(b.n) AS counts
+      SELECT b.at, b.key_id, sum(b.n)::bigint AS measured, pg_catalog.array_agg(b.bucket) AS buckets, pg_catalog.array_agg(b.n) AS counts
       FROM bucket AS b
       GROUP BY 1, 2
     )
-    SELECT t.at, t.key_id, t.n, t.errors, t.sum, t.min, t.max, p.p50, p.p95, p.p99
+    SELECT t.at, t.key_id, t.n, t.errors, coalesce(s.measured, 0), t.sum, t.min, t.max, p.p50, p.p95, p.p99
     FROM total AS t
     LEFT JOIN sketch AS s ON s.at = t.at AND s.key_id = t.key_id
     LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
