@@ -25,25 +25,41 @@ let package = Package(
   name: "standwatch",
   targets: [
     .target(name: "CLinux", cSettings: strictC),
+    .target(name: "CCurl", cSettings: strictC, linkerSettings: [.linkedLibrary("curl")]),
     .target(name: "CMicroHTTPD", cSettings: strictC, linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq"),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
 
     // Pure cores: they import nothing.
     library("Election"),
     library("Telemetry"),
 
+    // JSON5 as a tree that is read strictly.
+    library("Configuration"),
+
     // The machine, and one safe wrapper each around a C library.
     library("Platform", ["CLinux"]),
     library("Postgres", ["Platform", "CPostgres"]),
     library("HTTPServer", ["Platform", "CMicroHTTPD"]),
+    library("HTTPClient", ["Platform", "CCurl"]),
     library("TLS", ["Platform", "CGnuTLS"]),
+    library("Compression", ["CZlib"]),
 
     // The roles of a node and their wiring.
-    library("Node", ["Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    library(
+      "Node",
+      [
+        "Configuration", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
+      ]),
+
+    // What runs on every monitored host.
+    library("Agent", ["Configuration", "Telemetry", "Platform"]),
 
     program("standwatchd", ["Node", "Platform"]),
-    program("hactl", ["Node", "Election", "Platform", "Postgres", "Telemetry"]),
+    program("standwatch-agent", ["Agent", "Platform"]),
+    program("hactl", ["Configuration", "Node", "Election", "Platform", "Postgres", "Telemetry"]),
     program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
     program("hasim", ["Election"]),
 
@@ -52,12 +68,18 @@ let package = Package(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
-    tests("TelemetryTests", ["Telemetry"]),
+    tests("TelemetryTests", ["Telemetry", "Compression", "TLS"]),
     tests("PlatformTests", ["Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
-    tests("NodeTests", ["Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS"]),
+    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
+    tests("CompressionTests", ["Compression"]),
+    tests(
+      "NodeTests",
+      [
+        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

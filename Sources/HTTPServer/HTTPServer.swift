@@ -14,17 +14,27 @@ public struct HTTPRequest: Equatable, Sendable {
   }
 }
 
+/// A header of an answer, beside those that every answer has.
+public struct HTTPHeader: Equatable, Sendable {
+  public var name: String
+  public var value: String
+  public init(_ name: String, _ value: String) { (self.name, self.value) = (name, value) }
+}
+
 /// A whole answer.
 public struct HTTPAnswer: Equatable, Sendable {
   public var status: Int
   public var type: String
+  public var headers: [HTTPHeader]
   public var body: [UInt8]
-  public init(status: Int, type: String = "text/plain; charset=utf-8", body: [UInt8]) {
-    self.status = status
-    self.type = type
-    self.body = body
+  public init(
+    status: Int, type: String = "text/plain; charset=utf-8", headers: [HTTPHeader] = [], body: [UInt8]
+  ) {
+    (self.status, self.type, self.headers, self.body) = (status, type, headers, body)
   }
-  public init(status: Int, text: String) { self.init(status: status, body: Array(text.utf8)) }
+  public init(status: Int, text: String, headers: [HTTPHeader] = []) {
+    self.init(status: status, headers: headers, body: Array(text.utf8))
+  }
 }
 
 /// Bounds of a server; the address of a client that reaches one is closed, others don't notice.

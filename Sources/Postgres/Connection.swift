@@ -103,7 +103,8 @@ public import Platform
         unsafe PQgetisnull(result, row, column) == 1 ? nil : String(cString: PQgetvalue(result, row, column))
       }
     }
-    return unsafe ResultSet(command: String(cString: PQcmdStatus(result)), rows: rows)
+    let names = (0..<columns).map { unsafe String(cString: PQfname(result, $0)) }
+    return unsafe ResultSet(command: String(cString: PQcmdStatus(result)), rows: rows, columns: names)
   }
   private func refusal(_ result: OpaquePointer) -> PostgresError {
     func field(_ code: Character) -> String? {

@@ -50,9 +50,12 @@ public struct PostgresError: Error, Equatable, Sendable, CustomStringConvertible
 public struct ResultSet: Equatable, Sendable {
   public var command: String
   public var rows: [[String?]]
-  public init(command: String, rows: [[String?]]) {
+  /// Their names.
+  public var columns: [String]
+  public init(command: String, rows: [[String?]], columns: [String] = []) {
     self.command = command
     self.rows = rows
+    self.columns = columns
   }
 }
 

@@ -43,8 +43,10 @@ public struct Batch: ~Copyable {
     var stream: Int64
     var seq: Int64
     var offset: UInt32
-    /// Length in the upper 28 bits, table in the lower 4.
+    /// Length in the upper 27 bits, then whether it tells of a failure, and the table in the lower 4.
     var lengthAndTable: UInt32
+    @inline(__always) var table: Int { Int(lengthAndTable & 15) }
+    @inline(__always) var length: Int { Int(lengthAndTable >> 5) }
   }
   private var rows: [Row] = []
   private var queue = CopyBuffer()
@@ -53,6 +55,9 @@ public struct Batch: ~Copyable {
   private var metric = CopyBuffer()
   private var log = CopyBuffer()
   private var event = CopyBuffer()
+  private var process = CopyBuffer()
+  private var web = CopyBuffer()
+  private var span = CopyBuffer()
   private var rejected = CopyBuffer()
   private var names = CopyBuffer()
   /// New names in `Table.name`; they are written in an earlier transaction of their own.
@@ -61,6 +66,9 @@ public struct Batch: ~Copyable {
   public private(set) var byteCount = 0
   /// Refused records among the rows, in order.
   public private(set) var rejects: [Reject] = []
+  /// Deliveries among the rows, in order (DeliveryParts.swift).
+  public private(set) var parts: [DeliveryPart] = []
+  private var loader: RecordLoader?
 
   public init() {}
 
@@ -75,6 +83,7 @@ public struct Batch: ~Copyable {
   public mutating func removeAll() {
     rows.removeAll(keepingCapacity: true)
     rejects.removeAll()
+    parts.removeAll()
     (byteCount, nameCount) = (0, 0)
     for table in Table.allCases { withBuffer(of: table) { $0.removeAll() } }
   }
@@ -97,9 +106,11 @@ public struct Batch: ~Copyable {
         runs.append(Claim(stream: row.stream, first: row.seq, last: row.seq))
       }
     }
-    runs.sort { ($0.stream, $0.first) < ($1.stream, $1.first) }
+    return Batch.merged(runs)
+  }
+  static func merged(_ runs: [Claim]) -> [Claim] {
     var merged: [Claim] = []
-    for run in runs {
+    for run in runs.sorted(by: { ($0.stream, $0.first) < ($1.stream, $1.first) }) {
       // Runs that don't join stay apart: ingest.take refuses them, which harms less than a trap.
       if let last = merged.indices.last, merged[last].stream == run.stream, run.first == merged[last].last + 1 {
         merged[last].last = run.last
@@ -115,8 +126,8 @@ public struct Batch: ~Copyable {
   public func slices(of range: Range<Int>) -> [TableSlice] {
     var slices: [TableSlice?] = Array(repeating: nil, count: Table.allCases.count)
     for row in rows[range] {
-      let table = Int(row.lengthAndTable & 15)
-      let end = Int(row.offset) + Int(row.lengthAndTable >> 4)
+      let table = row.table
+      let end = Int(row.offset) + row.length
       if slices[table] == nil, let name = Table(rawValue: UInt8(table)) {
         slices[table] = TableSlice(table: name, bytes: Int(row.offset)..<end, rows: 1)
       } else if let begun = slices[table] {
@@ -146,6 +157,9 @@ public struct Batch: ~Copyable {
     case .metric: try unsafe metric.withBytes(slice.bytes, body)
     case .log: try unsafe log.withBytes(slice.bytes, body)
     case .event: try unsafe event.withBytes(slice.bytes, body)
+    case .process: try unsafe process.withBytes(slice.bytes, body)
+    case .web: try unsafe web.withBytes(slice.bytes, body)
+    case .span: try unsafe span.withBytes(slice.bytes, body)
     case .rejected: try unsafe rejected.withBytes(slice.bytes, body)
     case .name: try unsafe names.withBytes(slice.bytes, body)
     }
@@ -170,9 +184,14 @@ public struct Batch: ~Copyable {
 
   // MARK: adding
 
-  /// Adds the row that `put` writes to the buffer of `table`.
+  /// Says that the rows of `part`, the last ones, belong to a delivery.
+  public mutating func note(_ part: DeliveryPart) {
+    precondition(part.rows.upperBound == rows.count && part.rows.lowerBound >= parts.last?.rows.upperBound ?? 0)
+    if !part.rows.isEmpty { parts.append(part) }
+  }
+  /// Adds the row that `put` writes to the buffer of `table`; `isFailure` is what rollups count as an error.
   @inline(__always) mutating func add(
-    _ table: Table, stream: Int64, seq: Int64, _ put: (inout CopyBuffer) -> Void
+    _ table: Table, stream: Int64, seq: Int64, isFailure: Bool = false, _ put: (inout CopyBuffer) -> Void
   ) {
     withBuffer(of: table) { buffer, rows, byteCount in
       let offset = buffer.count
@@ -182,7 +201,7 @@ public struct Batch: ~Copyable {
       rows.append(
         Row(
           stream: stream, seq: seq, offset: UInt32(truncatingIfNeeded: offset),
-          lengthAndTable: UInt32(truncatingIfNeeded: length) << 4 | UInt32(table.rawValue)))
+          lengthAndTable: UInt32(truncatingIfNeeded: length) << 5 | (isFailure ? 16 : 0) | UInt32(table.rawValue)))
     }
   }
   /// Adds a refused record. `stream` may be `noStream`, and `seq` then 0; `raw` is cut at 64 KiB.
@@ -193,6 +212,10 @@ public struct Batch: ~Copyable {
     }
     if stream != Batch.noStream { rejects.append(Reject(stream: stream, seq: seq, reason: reason)) }
   }
+  /// The loader is out of the batch while it writes into it.
+  mutating func takeLoader() -> RecordLoader { loader.take() ?? RecordLoader() }
+  mutating func keep(_ loader: consuming RecordLoader) { self.loader = consume loader }
+
   mutating func addName(_ kind: NameKind, _ id: Int64, _ name: RawSpan) {
     let before = names.count
     names.reserve(name.byteCount + 32)
@@ -231,6 +254,9 @@ public struct Batch: ~Copyable {
     case .metric: body(&metric, &rows, &byteCount)
     case .log: body(&log, &rows, &byteCount)
     case .event: body(&event, &rows, &byteCount)
+    case .process: body(&process, &rows, &byteCount)
+    case .web: body(&web, &rows, &byteCount)
+    case .span: body(&span, &rows, &byteCount)
     case .rejected: body(&rejected, &rows, &byteCount)
     case .name: body(&names, &rows, &byteCount)
     }

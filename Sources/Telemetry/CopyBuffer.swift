@@ -77,10 +77,22 @@
     store(Int32(8))
     store(value.bitPattern)
   }
+  /// A uuid column.
+  @inline(__always) mutating func put(_ trace: TraceID) {
+    store(Int32(16))
+    store(trace.high)
+    store(trace.low)
+  }
   @inline(__always) mutating func putNull() { store(Int32(-1)) }
   /// `isPresent` ? value : NULL.
   @inline(__always) mutating func put(_ value: Int64, if isPresent: Bool) {
     if isPresent { put(value) } else { putNull() }
+  }
+  @inline(__always) mutating func put(_ value: Double, if isPresent: Bool) {
+    if isPresent { put(value) } else { putNull() }
+  }
+  @inline(__always) mutating func put(_ trace: TraceID, if isPresent: Bool) {
+    if isPresent { put(trace) } else { putNull() }
   }
   /// A text or bytea column.
   @inline(__always) mutating func put(_ text: RawSpan) {

@@ -9,9 +9,47 @@ public struct Delivery: Equatable, Sendable {
   public var source: String
   /// In an order that decoding the same bytes again repeats: a second attempt goes on where the first ended.
   public var records: [Record]
-  public init(key: [UInt8]?, source: String, records: [Record]) {
+  /// What of it is no record at all (a line that is not valid JSON): kept in `ingest.rejected`, behind the records and
+  /// in their transaction. The index of the first one in `DeliveryReject` is `records.count`.
+  public var faults: [DeliveryFault]
+  /// Where senders choose keys freely: tells contents apart, so that a key used again with others is refused instead of
+  /// taken for a repetition. 0 where the key says enough.
+  public var digest: Int64
+  public init(
+    key: [UInt8]?, source: String, records: [Record], faults: [DeliveryFault] = [], digest: Int64 = 0
+  ) {
     (self.key, self.source, self.records) = (key, source, records)
+    (self.faults, self.digest) = (faults, digest)
   }
+  /// Records and faults.
+  public var count: Int { records.count + faults.count }
+  /// About what it takes in memory.
+  public var heldBytes: Int {
+    records.reduce(0) { $0 + $1.heldBytes } + faults.reduce(0) { $0 + 64 + $1.raw.count + $1.reason.utf8.count }
+  }
+}
+
+/// Bytes that a decoder could make no record of.
+public struct DeliveryFault: Equatable, Sendable {
+  public var reason: String
+  /// As received; cut at 64 KiB when it is stored.
+  public var raw: [UInt8]
+  public init(reason: String, raw: [UInt8]) { (self.reason, self.raw) = (reason, raw) }
+}
+
+/// Bounds of one session or request; what exceeds them is refused or waits, but is never held.
+public struct DeliveryLimits: Equatable, Sendable {
+  /// Of one message, chunk or body as it comes off the wire.
+  public var messageBytes = 4 << 20
+  /// Of one message, chunk or body when it is unpacked.
+  public var inflatedBytes = 16 << 20
+  /// In one delivery.
+  public var records = 65_536
+  /// Arrays and maps inside each other.
+  public var depth = 64
+  /// Deliveries of one connection that are not answered yet: a session with as many asks not to be read.
+  public var underWay = 64
+  public init() {}
 }
 
 /// How a delivery ended.
@@ -21,6 +59,8 @@ public enum DeliveryOutcome: Equatable, Sendable {
   case stored(isDuplicate: Bool, rejects: [DeliveryReject])
   /// Nothing may be acknowledged; the sender may try again after this many seconds (the node stops, or is full).
   case unavailable(retryAfterSeconds: Int)
+  /// It can never be stored as it is (too many records, a key used for other contents): a repetition won't help.
+  case refused(reason: String)
 }
 
 /// A record that was refused, by its index in `Delivery.records`.

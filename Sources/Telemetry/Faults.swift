@@ -9,6 +9,9 @@ public enum Field: UInt8, CaseIterable, Sendable {
   case name, value, labels
   case severity, message
   case kind
+  case process, state, pid, upMs, restarts, cpu, memory, threads
+  case method, path, code, bytes, client, session, referrer, agent
+  case trace, span, parent
 
   /// As it is written in a line.
   public var text: String {
@@ -18,25 +21,28 @@ public enum Field: UInt8, CaseIterable, Sendable {
     case .durationUs: "duration_us"
     case .cpuUs: "cpu_us"
     case .sqlUs: "sql_us"
+    case .upMs: "up_ms"
     default: "\(self)"
     }
   }
-  @inline(__always) var bit: UInt32 { 1 &<< UInt32(rawValue) }
+  @inline(__always) var bit: UInt64 { 1 &<< UInt64(rawValue) }
 }
 
 /// What is wrong; thrown by the scanning functions, which know no fields.
 public enum FaultKind: UInt8, Error, Equatable, Sendable {
   case syntax, trailing, unknownField, unknownType, repeated, foreign, missing
   case notText, notWhole, negative, tooLarge, notANumber, notFinite, notAnObject, notASeverity
+  case notACode, notATrace, notASpan, notASpanKind
   case notUTF8, controlCharacter, badEscape, zeroCharacter, loneSurrogate
   case tooDeep, badTime, timeOutOfRange, nameLength, nameCollision, tooLong
+  case notAnArray, notHex, notBase64
 
   var text: String {
     switch self {
     case .syntax: "not valid JSON"
     case .trailing: "something follows the record"
     case .unknownField: "no record type has this field"
-    case .unknownType: "type has to be queue, step, job, metric, log or event"
+    case .unknownType: "type has to be queue, step, job, metric, log, event, process, web or span"
     case .repeated: "the field comes twice"
     case .foreign: "the record's type has no such field"
     case .missing: "the field is missing"
@@ -48,6 +54,10 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
     case .notFinite: "is too large for a double"
     case .notAnObject: "has to be an object"
     case .notASeverity: "has to be 0 to 7 or a syslog name"
+    case .notACode: "has to be 100 to 599"
+    case .notATrace: "has to be 32 hexadecimal digits that are not all zero"
+    case .notASpan: "has to be 16 hexadecimal digits that are not all zero"
+    case .notASpanKind: "has to be internal, server, client, producer or consumer"
     case .notUTF8: "not valid UTF-8"
     case .controlCharacter: "holds a control character"
     case .badEscape: "not a valid escape"
@@ -59,6 +69,9 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
     case .nameLength: "has to have 1 to 200 bytes"
     case .nameCollision: "has the id of another name"
     case .tooLong: "the line is too long"
+    case .notAnArray: "has to be an array"
+    case .notHex: "has to be pairs of hexadecimal digits"
+    case .notBase64: "has to be base64"
     }
   }
 }

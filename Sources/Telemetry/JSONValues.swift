@@ -86,6 +86,8 @@ struct SmallObject {
   enum Value {
     case text(String)
     case number(Int64)
+    /// A number that is not whole, or too large to be one.
+    case decimal(Double)
     case object(SmallObject)
     case other
   }
@@ -130,6 +132,14 @@ struct SmallObject {
   func number(_ name: String) -> Int64? {
     if case .number(let number) = self[name] { number } else { nil }
   }
+  /// Any finite number.
+  func double(_ name: String) -> Double? {
+    switch self[name] {
+    case .number(let number): Double(number)
+    case .decimal(let number): number
+    case .text, .object, .other, nil: nil
+    }
+  }
   func object(_ name: String) -> SmallObject? {
     if case .object(let object) = self[name] { object } else { nil }
   }
@@ -145,10 +155,20 @@ struct SmallObject {
       let start = at
       try skipValue(bytes, &at)
       var again = start
-      // Not a whole number, or no number at all: nobody asks for it.
-      guard let number = try? scanWhole(bytes, &again) else { return .other }
-      return again == at ? .number(number) : .other
+      if let number = try? scanWhole(bytes, &again), again == at { return .number(number) }  // or another kind
+      again = start
+      if let number = try? scanDouble(bytes, &again), again == at { return .decimal(number) }  // no number at all
+      return .other
     }
+  }
+  /// The string at `at`, unescaped; `at` goes behind its closing quote.
+  static func text(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> String {
+    // Never longer than what is left, and mostly far shorter: the end is looked for first.
+    var end = at
+    guard take(UInt8(ascii: "\""), bytes, &end) else { throw .notText }
+    try skipText(bytes, &end)
+    var scratch = ScratchText(capacity: end - at)
+    return try text(bytes, &at, &scratch)
   }
   private static func text(
     _ bytes: RawSpan, _ at: inout Int, _ scratch: inout ScratchText

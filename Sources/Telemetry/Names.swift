@@ -20,6 +20,9 @@ public struct Names: ~Copyable {
   private let mask: Int
   /// Names known.
   public private(set) var count = 0
+  /// How many new patterns of log messages may still be noted: whoever logs ever new words must not fill the dictionary.
+  private var patternsAllowed = Names.mostPatternsAtOnce
+  static let mostPatternsAtOnce = 8192
 
   /// Room for 3/4 of 2^capacityLog2 names and 32 bytes for each; when full, everything is forgotten.
   public init(capacityLog2: Int = 16) {
@@ -32,6 +35,26 @@ public struct Names: ~Copyable {
     guard count > 0 else { return }
     for i in entries.indices { entries[i].isUsed = false }
     (count, used) = (0, 0)
+  }
+
+  /// Lets `more` new patterns in; called by the clock.
+  public mutating func allowPatterns(_ more: Int) {
+    patternsAllowed = min(patternsAllowed + more, Names.mostPatternsAtOnce)
+  }
+  /// Like `note`, of a pattern; nil when it is new and no more new ones are allowed.
+  @inline(__always) mutating func notePattern(_ id: Int64, _ source: RawSpan, _ count: Int) -> Found? {
+    if patternsAllowed == 0 && !isNoted(.pattern, id) { return nil }
+    let found = note(.pattern, id, source, 0, count)
+    if found == .new { patternsAllowed &-= 1 }
+    return found
+  }
+  private func isNoted(_ kind: NameKind, _ id: Int64) -> Bool {
+    var slot = firstSlot(kind, id)
+    while entries[slot].isUsed {
+      if entries[slot].id == id && entries[slot].kind == kind.rawValue { return true }
+      slot = (slot &+ 1) & mask
+    }
+    return false
   }
 
   /// Looks the name `start..<start + count` of a padded buffer up, and notes it when it is new. `count` is at most 200.

@@ -22,6 +22,21 @@
   return Int64(truncatingIfNeeded: value)
 }
 
+/// Sixteen hexadecimal digits from `at`; nil where one is none. A line's padding makes reading them sound.
+func scanHex(_ bytes: RawSpan, _ at: Int) -> UInt64? {
+  var value: UInt64 = 0
+  for i in 0..<16 {
+    let c = byte(bytes, at &+ i)
+    switch c {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): value = value << 4 | UInt64(c &- 48)
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): value = value << 4 | UInt64(c &- 87)
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): value = value << 4 | UInt64(c &- 55)
+    default: return nil
+    }
+  }
+  return value
+}
+
 /// Any number, correctly rounded to the nearest Double.
 @inline(__always) func scanDouble(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> Double {
   let start = at

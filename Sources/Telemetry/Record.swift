@@ -123,7 +123,20 @@ public struct Record: Equatable, Sendable {
   /// A span of a trace; `Record.time` is its start.
   public struct Span: Equatable, Sendable {
     /// As OTLP numbers them.
-    public enum Kind: Int16, Sendable, CaseIterable { case unspecified, `internal`, server, client, producer, consumer }
+    public enum Kind: Int16, Sendable, CaseIterable {
+      case unspecified, `internal`, server, client, producer, consumer
+      /// As a line says it; one that is unspecified says nothing.
+      public var text: String? {
+        switch self {
+        case .unspecified: nil
+        case .internal: "internal"
+        case .server: "server"
+        case .client: "client"
+        case .producer: "producer"
+        case .consumer: "consumer"
+        }
+      }
+    }
     public var trace: TraceID
     public var span: UInt64
     public var parent: UInt64?
@@ -143,6 +156,29 @@ public struct Record: Equatable, Sendable {
     public var kind: String
     public var attributes: JSONObject?
     public init(kind: String, attributes: JSONObject? = nil) { (self.kind, self.attributes) = (kind, attributes) }
+  }
+}
+
+extension Record {
+  /// About what it takes in memory: its own size and that of its texts.
+  public var heldBytes: Int {
+    let texts: [String?]
+    var attributes: JSONObject?
+    switch body {
+    case .queue(let queue): texts = [queue.queue]
+    case .step(let step): (texts, attributes) = ([step.transaction, step.step, step.status], step.attributes)
+    case .job(let job): (texts, attributes) = ([job.job, job.status, job.transaction], job.attributes)
+    case .metric(let metric): (texts, attributes) = ([metric.name], metric.labels)
+    case .process(let process): (texts, attributes) = ([process.process, process.state], process.attributes)
+    case .log(let log): (texts, attributes) = ([log.message], log.attributes)
+    case .web(let web):
+      texts = [web.method, web.path, web.client, web.session, web.referrer, web.agent]
+      attributes = web.attributes
+    case .span(let span): (texts, attributes) = ([span.name, span.status], span.attributes)
+    case .event(let event): (texts, attributes) = ([event.kind], event.attributes)
+    }
+    let characters = texts.reduce(host.utf8.count + app.utf8.count) { $0 + ($1?.utf8.count ?? 0) }
+    return MemoryLayout<Record>.size + characters + (attributes?.count ?? 0)
   }
 }
 

@@ -3,7 +3,7 @@
 /// The fields of the line parsed last. Reused for every line: nothing is allocated.
 struct RecordParser: ~Copyable {
   /// Bits of the fields that the line has with a value other than null.
-  var present: UInt32 = 0
+  var present: UInt64 = 0
   /// The field that was scanned last, for the reason of a refusal.
   var field: Field?
   var seq: Int64 = 0
@@ -11,16 +11,29 @@ struct RecordParser: ~Copyable {
   var time: Int64 = 0
   var host = Extent()
   var app = Extent()
-  /// queue, step, job, name (of a metric) or kind (of an event).
+  /// queue, step, job, process or name (of a metric or span).
   var name = Extent()
+  /// Of an event or a span.
+  var kind = Extent()
+  /// status or state.
   var status = Extent()
-  /// txn or message.
+  /// txn, message or path.
   var text = Extent()
+  var method = Extent()
+  var client = Extent()
+  var session = Extent()
+  var referrer = Extent()
+  var agent = Extent()
   /// attrs or labels.
   var object = Extent()
+  /// value or cpu.
   var value = 0.0
+  /// severity or code.
   var severity: Int64 = 0
-  /// depth, duration_us, elapsed_us; then the others in the order of their columns.
+  var trace = TraceID(high: 0, low: 0)
+  var span: Int64 = 0
+  var parent: Int64 = 0
+  /// depth, duration_us, elapsed_us, pid; then the others in the order of their columns.
   var number0: Int64 = 0
   var number1: Int64 = 0
   var number2: Int64 = 0
@@ -28,6 +41,7 @@ struct RecordParser: ~Copyable {
   var number4: Int64 = 0
   var scratch: ScratchText
   var times = TimeScanner()
+  var pattern = LogPattern()
 
   init(maxLine: Int) { scratch = ScratchText(capacity: maxLine) }
 
@@ -37,11 +51,14 @@ struct RecordParser: ~Copyable {
     return kind
   }
 
+  /// Forgets the line before.
+  @inline(__always) mutating func begin() { (present, field, scratch.count) = (0, nil, 0) }
+
   // MARK: scanning
 
   /// Scans the record `at..<end` of a padded buffer, where byte `end` is its newline.
   @inline(__always) mutating func parse(_ bytes: RawSpan, _ at: inout Int, end: Int) throws(FaultKind) {
-    (present, field, scratch.count) = (0, nil, 0)
+    begin()
     if !take(UInt8(ascii: "{"), bytes, &at) {
       skipBlanks(bytes, &at)
       guard take(UInt8(ascii: "{"), bytes, &at) else { throw .syntax }
@@ -131,6 +148,25 @@ struct RecordParser: ~Copyable {
     case key("severity"): return .severity
     case key("message"): return .message
     case key("kind"): return .kind
+    case key("process"): return .process
+    case key("state"): return .state
+    case key("pid"): return .pid
+    case key("up_ms"): return .upMs
+    case key("restarts"): return .restarts
+    case key("cpu"): return .cpu
+    case key("memory"): return .memory
+    case key("threads"): return .threads
+    case key("method"): return .method
+    case key("path"): return .path
+    case key("code"): return .code
+    case key("bytes"): return .bytes
+    case key("client"): return .client
+    case key("session"): return .session
+    case key("referrer"): return .referrer
+    case key("agent"): return .agent
+    case key("trace"): return .trace
+    case key("span"): return .span
+    case key("parent"): return .parent
     default: return nil
     }
   }
@@ -147,23 +183,57 @@ struct RecordParser: ~Copyable {
       guard take(UInt8(ascii: "\""), bytes, &at) else { throw .badTime }
     case .host: host = try scanName(bytes, &at)
     case .app: app = try scanName(bytes, &at)
-    case .queue, .step, .job, .name, .kind: name = try scanName(bytes, &at)
-    case .status: status = try scanName(bytes, &at)
-    case .depth, .elapsedUs, .durationUs: number0 = try scanCount(bytes, &at)
-    case .enqueued, .cpuUs: number1 = try scanCount(bytes, &at)
-    case .dequeued, .sqlUs: number2 = try scanCount(bytes, &at)
-    case .capacity: number3 = try scanCount(bytes, &at)
-    case .oldestMs: number4 = try scanCount(bytes, &at)
-    case .txn, .message:
-      guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notText }
-      text = try scanText(bytes, &at, &scratch)
+    case .queue, .step, .job, .name, .process: name = try scanName(bytes, &at)
+    case .kind: kind = try scanName(bytes, &at)
+    case .status, .state: status = try scanName(bytes, &at)
+    case .depth, .elapsedUs, .durationUs, .pid: number0 = try scanCount(bytes, &at)
+    case .enqueued, .cpuUs, .upMs, .bytes: number1 = try scanCount(bytes, &at)
+    case .dequeued, .sqlUs, .restarts: number2 = try scanCount(bytes, &at)
+    case .capacity, .memory: number3 = try scanCount(bytes, &at)
+    case .oldestMs, .threads: number4 = try scanCount(bytes, &at)
+    case .txn, .message, .path: text = try scanString(bytes, &at)
+    case .method: method = try scanName(bytes, &at)
+    case .client: client = try scanString(bytes, &at)
+    case .session: session = try scanString(bytes, &at)
+    case .referrer: referrer = try scanString(bytes, &at)
+    case .agent: agent = try scanString(bytes, &at)
     case .attrs, .labels:
       let start = at
       try skipObject(bytes, &at)
       object = Extent(start: start, count: at - start)
     case .value: value = try scanDouble(bytes, &at)
     case .severity: severity = try scanSeverity(bytes, &at)
+    case .cpu:
+      value = try scanDouble(bytes, &at)
+      if value < 0 { throw .negative }
+    case .code:
+      severity = try scanWhole(bytes, &at)
+      if severity < 100 || severity > 599 { throw .notACode }
+    case .trace: trace = try scanTrace(bytes, &at)
+    case .span:
+      span = try scanSpan(bytes, &at)
+      if span == 0 { throw .notASpan }
+    case .parent: parent = try scanSpan(bytes, &at)
     }
+  }
+  @inline(__always) private mutating func scanString(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> Extent {
+    guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notText }
+    return try scanText(bytes, &at, &scratch)
+  }
+  private func scanTrace(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> TraceID {
+    guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notText }
+    guard let high = scanHex(bytes, at), let low = scanHex(bytes, at &+ 16), high | low != 0 else { throw .notATrace }
+    at &+= 32
+    guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notATrace }
+    return TraceID(high: high, low: low)
+  }
+  /// As it is stored: the bits of an unsigned number.
+  private func scanSpan(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> Int64 {
+    guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notText }
+    guard let value = scanHex(bytes, at) else { throw .notASpan }
+    at &+= 16
+    guard take(UInt8(ascii: "\""), bytes, &at) else { throw .notASpan }
+    return Int64(bitPattern: value)
   }
   @inline(__always) private func scanCount(_ bytes: RawSpan, _ at: inout Int) throws(FaultKind) -> Int64 {
     let value = try scanWhole(bytes, &at)
@@ -192,6 +262,9 @@ struct RecordParser: ~Copyable {
     case key("metric"): table = .metric
     case key("log"): table = .log
     case key("event"): table = .event
+    case key("process"): table = .process
+    case key("web"): table = .web
+    case key("span"): table = .span
     default: throw .unknownType
     }
     at &+= firstMark(stops)

@@ -1,7 +1,8 @@
-// A scanned record to a row: its fields are checked against its type, its names noted, its COPY row written.
+// A scanned record to a row: its fields are checked against its type and its names noted. The rows themselves are in
+// RowEncoding.swift.
 
 extension RecordParser {
-  private static let common = Field.seq.bit | Field.type.bit | Field.ts.bit | Field.host.bit | Field.app.bit
+  static let common = Field.seq.bit | Field.type.bit | Field.ts.bit | Field.host.bit | Field.app.bit
 
   /// Checks that the fields are those of the type, and adds the row to the batch.
   @inline(__always) mutating func encode(
@@ -12,108 +13,48 @@ extension RecordParser {
     if time < window.from || time >= window.until { throw fault(.timeOutOfRange, .ts) }
     let hostID = try note(.host, .host, host, bytes, &names, &batch)
     let appID = try note(.app, .app, app, bytes, &names, &batch)
-    let seq = seq
-    let hasSeq = stream != Batch.noStream
     switch table {
     case .queue:
-      let queueID = try note(.queue, .queue, name, bytes, &names, &batch)
-      batch.add(.queue, stream: stream, seq: seq) { row in
-        row.reserve(192)
-        row.putColumnCount(11)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(queueID)
-        row.put(number0)
-        row.put(number1, if: present & Field.enqueued.bit != 0)
-        row.put(number2, if: present & Field.dequeued.bit != 0)
-        row.put(number3, if: present & Field.capacity.bit != 0)
-        row.put(number4, if: present & Field.oldestMs.bit != 0)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-      }
+      let id = try note(.queue, .queue, name, bytes, &names, &batch)
+      addQueue(appID, hostID, id, stream, &batch)
     case .step:
-      let stepID = try note(.step, .step, name, bytes, &names, &batch)
+      let id = try note(.step, .step, name, bytes, &names, &batch)
       let statusID = try note(.status, .status, status, bytes, &names, &batch)
-      batch.add(.step, stream: stream, seq: seq) { row in
-        row.reserve(192 &+ text.count &+ object.count)
-        row.putColumnCount(10)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(stepID)
-        row.put(statusID)
-        row.put(number0, if: present & Field.elapsedUs.bit != 0)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-        put(text, bytes, &row)
-        putObject(.attrs, bytes, &row)
-      }
+      addStep(appID, hostID, id, statusID, bytes, stream, &batch)
     case .job:
-      let jobID = try note(.job, .job, name, bytes, &names, &batch)
+      let id = try note(.job, .job, name, bytes, &names, &batch)
       let statusID = try note(.status, .status, status, bytes, &names, &batch)
-      batch.add(.job, stream: stream, seq: seq) { row in
-        row.reserve(192 &+ text.count &+ object.count)
-        row.putColumnCount(12)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(jobID)
-        row.put(statusID)
-        row.put(number0)
-        row.put(number1, if: present & Field.cpuUs.bit != 0)
-        row.put(number2, if: present & Field.sqlUs.bit != 0)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-        if present & Field.txn.bit != 0 { put(text, bytes, &row) } else { row.putNull() }
-        putObject(.attrs, bytes, &row)
-      }
+      addJob(appID, hostID, id, statusID, bytes, stream, &batch)
     case .metric:
-      let metricID = try note(.metric, .name, name, bytes, &names, &batch)
-      batch.add(.metric, stream: stream, seq: seq) { row in
-        row.reserve(192 &+ object.count)
-        row.putColumnCount(8)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(metricID)
-        row.put(value)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-        putObject(.labels, bytes, &row)
-      }
+      let id = try note(.metric, .name, name, bytes, &names, &batch)
+      addMetric(appID, hostID, id, bytes, stream, &batch)
     case .log:
-      batch.add(.log, stream: stream, seq: seq) { row in
-        row.reserve(192 &+ text.count &+ object.count)
-        row.putColumnCount(8)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-        row.put(Int16(truncatingIfNeeded: severity))
-        put(text, bytes, &row)
-        putObject(.attrs, bytes, &row)
-      }
+      let id = notePattern(bytes, &names, &batch)
+      addLog(appID, hostID, id, bytes, stream, &batch)
     case .event:
-      let kindID = try note(.event, .kind, name, bytes, &names, &batch)
-      batch.add(.event, stream: stream, seq: seq) { row in
-        row.reserve(192 &+ object.count)
-        row.putColumnCount(7)
-        row.put(time)
-        row.put(appID)
-        row.put(hostID)
-        row.put(kindID)
-        row.put(stream, if: hasSeq)
-        row.put(seq, if: hasSeq)
-        putObject(.attrs, bytes, &row)
-      }
+      let id = try note(.event, .kind, kind, bytes, &names, &batch)
+      addEvent(appID, hostID, id, bytes, stream, &batch)
+    case .process:
+      let id = try note(.process, .process, name, bytes, &names, &batch)
+      let stateID = try note(.status, .state, status, bytes, &names, &batch)
+      addProcess(appID, hostID, id, stateID, bytes, stream, &batch)
+    case .web: addWeb(appID, hostID, bytes, stream, &batch)
+    case .span:
+      let kind = try spanKind(bytes)
+      let id = try note(.span, .name, name, bytes, &names, &batch)
+      let statusID = try note(.status, .status, status, bytes, &names, &batch)
+      addSpan(appID, hostID, id, statusID, kind, bytes, stream, &batch)
     case .rejected, .name: throw .unknownType
     }
   }
+  /// Whether the line that was parsed is a record but for its time and names.
+  mutating func checkForm() throws(FaultKind) {
+    if present & Field.type.bit == 0 { throw fault(.missing, .type) }
+    try checkFields()
+  }
   @inline(__always) private mutating func checkFields() throws(FaultKind) {
-    let required: UInt32
-    let optional: UInt32
+    let required: UInt64
+    let optional: UInt64
     switch table {
     case .queue:
       required = Field.queue.bit | Field.depth.bit
@@ -123,16 +64,31 @@ extension RecordParser {
       optional = Field.elapsedUs.bit | Field.attrs.bit
     case .job:
       required = Field.job.bit | Field.durationUs.bit | Field.status.bit
-      optional = Field.txn.bit | Field.cpuUs.bit | Field.sqlUs.bit | Field.attrs.bit
+      optional =
+        Field.txn.bit | Field.cpuUs.bit | Field.sqlUs.bit | Field.attrs.bit | Field.trace.bit | Field.span.bit
     case .metric:
       required = Field.name.bit | Field.value.bit
       optional = Field.labels.bit
     case .log:
       required = Field.severity.bit | Field.message.bit
-      optional = Field.attrs.bit
+      optional = Field.attrs.bit | Field.trace.bit | Field.span.bit
     case .event:
       required = Field.kind.bit
       optional = Field.attrs.bit
+    case .process:
+      required = Field.process.bit | Field.state.bit
+      optional =
+        Field.pid.bit | Field.upMs.bit | Field.restarts.bit | Field.cpu.bit | Field.memory.bit | Field.threads.bit
+        | Field.attrs.bit
+    case .web:
+      required = Field.method.bit | Field.path.bit | Field.code.bit
+      optional =
+        Field.bytes.bit | Field.durationUs.bit | Field.client.bit | Field.session.bit | Field.referrer.bit
+        | Field.agent.bit | Field.attrs.bit
+    case .span:
+      required =
+        Field.trace.bit | Field.span.bit | Field.name.bit | Field.durationUs.bit | Field.status.bit
+      optional = Field.kind.bit | Field.parent.bit | Field.attrs.bit
     case .rejected, .name: throw .unknownType
     }
     // seq is required of streams alone, and was checked for them.
@@ -141,7 +97,7 @@ extension RecordParser {
     let foreign = present & ~(RecordParser.common | required | optional)
     if foreign != 0 { throw fault(.foreign, first(foreign)) }
   }
-  @inline(never) private func first(_ bits: UInt32) -> Field {
+  @inline(never) private func first(_ bits: UInt64) -> Field {
     Field.allCases.first { bits & $0.bit != 0 } ?? .type
   }
   @inline(__always) private mutating func note(
@@ -170,19 +126,24 @@ extension RecordParser {
     }
     return id
   }
-  @inline(__always) private func put(_ text: Extent, _ bytes: RawSpan, _ row: inout CopyBuffer) {
-    if text.start >= 0 {
-      row.put(bytes.extracting(text.start..<text.start &+ text.count))
-    } else {
-      // Sound: bytes of UInt8 have no padding.
-      unsafe row.put(scratch.bytes.span.bytes.extracting(~text.start..<(~text.start &+ text.count)))
-    }
+  @inline(__always) private mutating func notePattern(
+    _ bytes: RawSpan, _ names: inout Names, _ batch: inout Batch
+  ) -> Int64 {
+    if text.start >= 0 { return pattern.note(bytes, text.start, text.count, &names, &batch) }
+    let copy = scratch.bytes
+    // Sound: bytes of UInt8 have no padding.
+    return unsafe pattern.note(copy.span.bytes, ~text.start, text.count, &names, &batch)
   }
-  @inline(__always) private func putObject(_ field: Field, _ bytes: RawSpan, _ row: inout CopyBuffer) {
-    if present & field.bit != 0 {
-      row.putJSON(bytes.extracting(object.start..<object.start &+ object.count))
-    } else {
-      row.putNull()
+  @inline(__always) private mutating func spanKind(_ bytes: RawSpan) throws(FaultKind) -> Record.Span.Kind {
+    if present & Field.kind.bit == 0 { return .unspecified }
+    if kind.start < 0 { throw fault(.notASpanKind, .kind) }
+    switch (kind.count, prefix(word(bytes, kind.start), min(kind.count, 8))) {
+    case (8, key("internal")): return .internal
+    case (6, key("server")): return .server
+    case (6, key("client")): return .client
+    case (8, key("producer")): return .producer
+    case (8, key("consumer")): return .consumer
+    default: throw fault(.notASpanKind, .kind)
     }
   }
 }

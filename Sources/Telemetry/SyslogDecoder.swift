@@ -20,6 +20,7 @@ public struct SyslogDecoder: ~Copyable {
   var work: ScratchText
   var json: ScratchText
   var times = TimeScanner()
+  var pattern = LogPattern()
 
   public init(window: TimeWindow, maxMessage: Int = 32_768, namesLog2: Int = 16) {
     precondition(maxMessage >= 1024)
@@ -129,11 +130,15 @@ public struct SyslogDecoder: ~Copyable {
     let appID = note(.app, header.app, orElse: "syslog", &batch)
     let severity = Int16(header.priority & 7)
     let message = header.message
+    let copy = work.bytes
+    // Sound: bytes of UInt8 have no padding.
+    let patternID = unsafe pattern.note(copy.span.bytes, message.lowerBound, message.count, &names, &batch)
     // Sound: bytes of UInt8 have no padding.
     let text = unsafe work.bytes.span.bytes.extracting(message)
     let attributes = unsafe json.bytes.span.bytes.extracting(0..<json.count)
-    batch.add(.log, stream: Batch.noStream, seq: 0) { row in
-      row.reserve(192 + text.byteCount + attributes.byteCount)
+    let isFailure = severity <= Int16(failureSeverity)
+    batch.add(.log, stream: Batch.noStream, seq: 0, isFailure: isFailure) { row in
+      row.reserve(224 + text.byteCount + attributes.byteCount)
       row.putColumnCount(Table.log.columnCount)
       row.put(time)
       row.put(appID)
@@ -143,6 +148,9 @@ public struct SyslogDecoder: ~Copyable {
       row.put(severity)
       row.put(text)
       row.putJSON(attributes)
+      row.putNull()
+      row.putNull()
+      row.put(patternID)
     }
   }
 

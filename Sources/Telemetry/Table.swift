@@ -1,8 +1,8 @@
 // Where records are copied to: tables, their columns in COPY order, and the statements.
 
-/// Tables that receive rows by binary COPY; the first six are the record types of the native protocol.
+/// Tables that receive rows by binary COPY; the first nine are the record types.
 public enum Table: UInt8, CaseIterable, Sendable {
-  case queue, step, job, metric, log, event
+  case queue, step, job, metric, log, event, process, web, span
   /// `ingest.rejected`: records refused one by one; they count as committed.
   case rejected
   /// `telemetry.name_inbox`: new names, moved to their dictionaries by `telemetry.store_names()`.
@@ -17,6 +17,9 @@ public enum Table: UInt8, CaseIterable, Sendable {
     case .metric: "telemetry.metric"
     case .log: "telemetry.log"
     case .event: "telemetry.event"
+    case .process: "telemetry.process"
+    case .web: "telemetry.web"
+    case .span: "telemetry.span"
     case .rejected: "ingest.rejected"
     case .name: "telemetry.name_inbox"
     }
@@ -26,10 +29,16 @@ public enum Table: UInt8, CaseIterable, Sendable {
     switch self {
     case .queue: "ts,app_id,host_id,queue_id,depth,enqueued,dequeued,capacity,oldest_ms,stream_id,seq"
     case .step: "ts,app_id,host_id,step_id,status_id,elapsed_us,stream_id,seq,txn,attrs"
-    case .job: "ts,app_id,host_id,job_id,status_id,duration_us,cpu_us,sql_us,stream_id,seq,txn,attrs"
+    case .job: "ts,app_id,host_id,job_id,status_id,duration_us,cpu_us,sql_us,stream_id,seq,txn,attrs,trace_id,span_id"
     case .metric: "ts,app_id,host_id,metric_id,value,stream_id,seq,labels"
-    case .log: "ts,app_id,host_id,stream_id,seq,severity,message,attrs"
+    case .log: "ts,app_id,host_id,stream_id,seq,severity,message,attrs,trace_id,span_id,pattern_id"
     case .event: "ts,app_id,host_id,kind_id,stream_id,seq,attrs"
+    case .process:
+      "ts,app_id,host_id,process_id,state_id,pid,up_ms,restarts,cpu,memory_bytes,threads,stream_id,seq,attrs"
+    case .web:
+      "ts,app_id,host_id,code,bytes,duration_us,stream_id,seq,method,path,client,session,referrer,agent,attrs"
+    case .span:
+      "ts,app_id,host_id,span_name_id,status_id,duration_us,kind,trace_id,span_id,parent_id,stream_id,seq,attrs"
     case .rejected: "stream,seq,source,reason,raw"
     case .name: "kind,id,name"
     }
@@ -38,10 +47,13 @@ public enum Table: UInt8, CaseIterable, Sendable {
     switch self {
     case .queue: 11
     case .step: 10
-    case .job: 12
+    case .job: 14
     case .metric: 8
-    case .log: 8
+    case .log: 11
     case .event: 7
+    case .process: 14
+    case .web: 15
+    case .span: 13
     case .rejected: 5
     case .name: 3
     }
@@ -57,5 +69,7 @@ public let copyTrailer: [UInt8] = [0xff, 0xff]
 
 /// Dictionaries of names; the raw value is `kind` of `telemetry.name_inbox`.
 public enum NameKind: UInt8, CaseIterable, Sendable {
-  case host, app, queue, step, job, status, metric, event
+  case host, app, queue, step, job, status, metric, event, process, span
+  /// Of log messages, masked (LogPattern.swift).
+  case pattern
 }

@@ -1,4 +1,5 @@
 // What every command shares: the commands' table, exit codes, output, and where configuration, node and database are.
+internal import Configuration
 internal import Node
 internal import Platform
 internal import Postgres
@@ -36,6 +37,7 @@ let commands: [Command] = [
   Command(spec: resumeSpec, run: resume),
   Command(spec: noPromoteSpec, run: noPromote),
   Command(spec: historySpec, run: history),
+  Command(spec: reportSpec, run: report),
   Command(spec: configSpec, run: config),
   Command(spec: migrateSpec, run: migrate),
   Command(spec: doctorSpec, run: doctor),
@@ -138,7 +140,10 @@ struct Tool: Sendable {
   }
 }
 
-func openToolSession(_ connection: ConnectionString, deadline: BootInstant) throws(PostgresError) -> Connection {
+/// `target`: which server will do (`target_session_attrs`).
+func openToolSession(
+  _ connection: ConnectionString, target: String = "read-write", deadline: BootInstant
+) throws(PostgresError) -> Connection {
   let endpoints = connection.resolve()
   if endpoints.isEmpty {
     throw PostgresError(.connect, "no host of \(connection) is known to the resolver")
@@ -146,7 +151,7 @@ func openToolSession(_ connection: ConnectionString, deadline: BootInstant) thro
   var session = try Connection.open(
     endpoints,
     settings: [
-      ("application_name", "hactl"), ("target_session_attrs", "read-write"), ("options", ""), ("keepalives", "1"),
+      ("application_name", "hactl"), ("target_session_attrs", target), ("options", ""), ("keepalives", "1"),
       ("keepalives_idle", "1"), ("keepalives_interval", "1"), ("keepalives_count", "3"), ("tcp_user_timeout", "3000"),
       ("client_encoding", "UTF8"),
     ], deadline: deadline)

@@ -191,7 +191,7 @@ let helpText = """
     --seconds S            send for S seconds (10)
     --records N            send N records over all sources
     --stay-until-signal    send until SIGINT or SIGTERM, then settle and report as usual
-    --types A,B,...        mix of queue, step, job, metric, log, event (all)
+    --types A,B,...        mix of queue, step, job, metric, log, event, process, web, span (all)
     --protocol P           native (acknowledged) or syslog (RFC 5424 over TCP, never acknowledged) (native)
     --name PREFIX          beginning of the sources' names (load)
     --drain S              how long to wait for the last acknowledgements (15)

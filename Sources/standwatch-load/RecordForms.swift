@@ -1,8 +1,8 @@
 // Records as bytes made ahead: only the number and the time are filled in while sending.
 import Platform
 
-/// The six types of records of the native protocol.
-enum RecordType: String, CaseIterable { case queue, step, job, metric, log, event }
+/// The types of records of the native protocol.
+enum RecordType: String, CaseIterable { case queue, step, job, metric, log, event, process, web, span }
 
 /// One record in pieces: `start`, then number, `middle`, time, `tail` (native), or time, `middle`, number, `tail`.
 struct RecordForm {
@@ -53,7 +53,23 @@ private func fields(_ type: RecordType, _ number: Int, _ variant: Int) -> String
   case .metric: #""name":"cpu.user.\#(variant)","value":\#(size).25,"labels":{"core":"\#(variant)"}"#
   case .log: #""severity":\#(variant + 3),"message":"worker \#(variant) finished its round of \#(size) lots""#
   case .event: #""kind":"deploy-\#(variant)","attrs":{"version":"1.\#(size)"}"#
+  case .process:
+    #""process":"worker-\#(variant)","state":"running","pid":\#(size),"up_ms":\#(size * 1000),"#
+      + #""restarts":\#(variant),"cpu":\#(variant).5,"memory":\#(size * 65_536),"threads":\#(variant + 1)"#
+  case .web:
+    #""method":"GET","path":"/lots/\#(size)","code":\#(variant == 3 ? 503 : 200),"bytes":\#(size * 9),"#
+      + #""duration_us":\#(size * 7),"client":"10.0.\#(number % 250).\#(variant)","session":"s-\#(number)","#
+      + #""referrer":"/lots","agent":"standwatch-load""#
+  case .span:
+    #""trace":"\#(hexadecimal(number + 1))\#(hexadecimal(size))","span":"\#(hexadecimal(variant + 1))","#
+      + #""name":"move-\#(variant)","kind":"server","duration_us":\#(size * 3),"status":"ok""#
   }
+}
+
+/// Sixteen digits.
+private func hexadecimal(_ number: Int) -> String {
+  let digits = String(number, radix: 16)
+  return String(repeating: "0", count: max(16 - digits.count, 0)) + digits
 }
 
 /// Octet-counted RFC 5424 messages that begin with `standwatch-load RUN SOURCE NUMBER`: the number has always 13 digits,

@@ -30,7 +30,7 @@ struct SourceAccount {
   var acked: Int64
 }
 
-private let factTables = ["queue", "step", "job", "metric", "log", "event"]
+private let factTables = ["queue", "step", "job", "metric", "log", "event", "process", "web", "span"]
 
 /// `since` is the wall time before the first record, microseconds.
 func verifyNative(

@@ -74,7 +74,8 @@ def everything_that_is_named_is_installed(test, site, _):
     linked = site.run("client", "ldd /var/tmp/tree/usr/sbin/standwatchd /var/tmp/tree/usr/bin/hactl")[1]
     test.assertNotIn("not found", linked)
     test.assertNotIn("libswift", linked)
-    for library, package in (("libpq", "libpq5"), ("libmicrohttpd", "libmicrohttpd12"), ("libgnutls", "libgnutls30")):
+    for library, package in (("libpq", "libpq5"), ("libmicrohttpd", "libmicrohttpd12"), ("libgnutls", "libgnutls30"),
+                             ("libz", "zlib1g")):
         test.assertIn(f"`{package}`", read("README.md"))
         test.assertIn(f"{library}.so", linked)
 

@@ -3,13 +3,13 @@
 \ir helpers.sql
 
 SELECT pg_temp.expect(from_us IS NULL, 'nothing is accepted before there are partitions') FROM telemetry.accepted_range();
-SELECT pg_temp.expect(telemetry.ensure_partitions(2, 1) = 24, 'four days of six types');
+SELECT pg_temp.expect(telemetry.ensure_partitions(2, 1) = 36, 'four days of nine types');
 SELECT pg_temp.expect(telemetry.ensure_partitions(2, 1) = 0, 'once');
 
 -- An analyst in the middle of a long read is in nobody's way.
 \! PGUSER=standwatch_analyst psql -qAtX -c "SELECT count(*), pg_sleep(20) FROM telemetry.queue" >/dev/null 2>&1 &
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.queue''::regclass AND pid <> pg_backend_pid())', 'an analyst reads');
-SELECT pg_temp.expect(telemetry.ensure_partitions(7, 3) = 42, 'the rest of the range');
+SELECT pg_temp.expect(telemetry.ensure_partitions(7, 3) = 63, 'the rest of the range');
 SET lock_timeout = '200ms';
 INSERT INTO telemetry.queue (ts, app_id, host_id, queue_id, depth) VALUES (now(), 1, 2, 3, 4);
 
@@ -19,7 +19,7 @@ SELECT pg_temp.expect('2000-01-01 00:00:00+00'::timestamptz + from_us * interval
   AND '2000-01-01 00:00:00+00'::timestamptz + until_us * interval '1 us' = until_ts, 'in µs since 2000')
 FROM telemetry.accepted_range();
 SELECT pg_temp.expect_error('INSERT INTO telemetry.log (ts, app_id, host_id, severity, message) VALUES (now() + interval ''5 days'', 1, 1, 1, '''')', '23514');
-SELECT pg_temp.expect(count(*) = 66 * 2, 'every partition has both indexes') FROM pg_index AS i
+SELECT pg_temp.expect(count(*) = 99 * 2 + 33, 'every partition has both indexes, and those with traces one on them') FROM pg_index AS i
 JOIN pg_inherits AS h ON h.inhrelid = i.indrelid JOIN pg_class AS c ON c.oid = h.inhparent
 WHERE c.relnamespace = 'telemetry'::regnamespace AND c.relkind = 'p';
 SELECT pg_temp.expect(count(*) = 0, 'no DEFAULT partition') FROM pg_partitioned_table WHERE partdefid <> 0;

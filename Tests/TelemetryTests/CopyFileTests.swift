@@ -20,7 +20,7 @@ func `everything that is taken from mutated input is copied to files for Postgre
     }
     var session = NativeSession(peer: "p", limits: NativeLimits(node: "a", epoch: 1, allowsAnonymous: true))
     var buffer = LineBuffer()
-    _ = buffer.append((mutate(nativeSeeds[round / 4 % 6], &random, 0...2) + [10]).span)
+    _ = buffer.append((mutate(nativeSeeds[round / 4 % 9], &random, 0...2) + [10]).span)
     while session.mayDecode {
       let stop = decoder.decode(&buffer, &session.cursor, into: &batch, rowLimit: 1 << 24, byteLimit: 1 << 30)
       _ = session.decoded(stop)

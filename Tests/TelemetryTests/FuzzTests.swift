@@ -9,6 +9,9 @@ let nativeSeeds = [
   #"{"seq":1,"type":"metric","ts":"2026-11-20T09:00:00Z","host":"h\ud83d\ude00","app":"a","name":"n","value":-1.5e-7,"labels":{"k":"v"}}"#,
   #"{"seq":1,"type":"log","ts":"2026-11-20T09:00:60Z","host":"로트","app":"a","severity":"err","message":"x\ty\"z"}"#,
   #"{"seq":1,"type":"event","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","kind":"k","attrs":null}"#,
+  #"{"seq":1,"type":"process","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","process":"p","state":"running","cpu":1.5,"memory":3}"#,
+  #"{"seq":1,"type":"web","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","method":"GET","path":"/\u00e9","code":404,"client":"c"}"#,
+  #"{"seq":1,"type":"span","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","trace":"0af7651916cd43dd8448eb211c80319c","span":"b7ad6b7169203331","name":"n","kind":"client","duration_us":5,"status":"ok"}"#,
   #"{"hello":{"source":"a","stream":"b","oldest":1}}"#, #"{"ping":1}"#,
 ]
 let syslogSeeds = [

@@ -23,7 +23,7 @@ func readRows(_ table: Table, _ bytes: [UInt8]) throws -> [Row] {
       let size = Int(integer(4))
       if size < 0 { continue }
       switch column {
-      case "txn", "message", "source", "reason", "name":
+      case "txn", "message", "source", "reason", "name", "method", "path", "client", "session", "referrer", "agent":
         let text = String(validating: bytes[at..<at + size], as: UTF8.self)
         let valid: String = try #require(text)
         row[column] = valid
@@ -37,8 +37,12 @@ func readRows(_ table: Table, _ bytes: [UInt8]) throws -> [Row] {
         let valid: String = try #require(text)
         row[column] = valid
         at += size
-      case "value": row[column] = "\(Double(bitPattern: UInt64(bitPattern: integer(8))))"
-      case "severity", "kind":
+      case "trace_id":
+        try #require(size == 16)
+        row[column] = bytes[at..<at + 16].map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        at += size
+      case "value", "cpu": row[column] = "\(Double(bitPattern: UInt64(bitPattern: integer(8))))"
+      case "severity", "kind", "code":
         try #require(size == 2)
         row[column] = "\(integer(2))"
       default:

@@ -87,6 +87,7 @@ class Database:
                        f"unix_socket_directories = '{self.folder}'\n")
         with open(f"{self.data}/pg_hba.conf", "w", encoding="utf-8") as file:
             file.write("local all all trust\n"
+                       "local replication all trust\n"
                        f"host all all {self.network} scram-sha-256\n")
         self.start()
         self.sql(f"CREATE ROLE standwatch_login LOGIN PASSWORD '{PASSWORD}'", database="postgres")

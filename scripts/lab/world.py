@@ -15,20 +15,25 @@ from .database import Database
 from .network import REGISTRY, Network, claim_number
 from .node import Node
 from .processes import run, spawn, stop, wait_until
+from .replication import ReplicatedDatabase
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 CLIENT, PROBER = "client", "probe"
 
 
 class World:
-    """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well."""
+    """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well.
 
-    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True):
+    `standby`: "sync" or "async" gives the database a streaming standby.
+    """
+
+    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None):
         self.root = ROOT
         self.build = build or os.environ.get("STANDWATCH_BUILD") or os.path.join(ROOT, ".build", "release")
         self.node_names = list(nodes)
         self.keep = folder is not None
         self.given_folder, self.audit, self.change, self.autostart = folder, audit, change, start
+        self.standby_mode = standby
         self.tag = secrets.token_hex(2)
         self.spawned = []
         self.pids = []
@@ -72,11 +77,15 @@ class World:
             file.write(secrets.token_hex(32) + "\n")
         shutil.chown(self.key, group="nogroup")
         os.chmod(self.key, 0o640)
-        self.database = Database(os.path.join(self.folder, "postgres"), self.network.host_address,
-                                 f"10.77.{number}.0/24")
+        kind = ReplicatedDatabase if self.standby_mode else Database
+        self.database = kind(os.path.join(self.folder, "postgres"), self.network.host_address,
+                             f"10.77.{number}.0/24")
         self.database.create()
         self.note_process(self.database.process.pid)
         self.migrate()
+        if self.standby_mode:
+            self.database.add_standby(self.standby_mode == "sync")
+            self.note_process(self.database.standby.process.pid)
         for name in self.node_names:
             self.nodes[name] = Node(self, name)
             self.nodes[name].prepare(self.change)

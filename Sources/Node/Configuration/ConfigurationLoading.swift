@@ -1,4 +1,5 @@
 // `node.json5` to a checked `NodeConfiguration`; the first thing wrong is named with its mend.
+public import Configuration
 internal import Platform
 internal import Postgres
 
@@ -18,7 +19,8 @@ extension NodeConfiguration {
 
   /// As `load`, from bytes; `file` is only named in errors.
   public static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> NodeConfiguration {
-    var root = try ConfigurationSection(ConfigurationValue.parse(bytes, file: file), file: file, path: "")
+    var root = try ConfigurationSection(
+      ConfigurationValue.parse(bytes, file: file, example: "ha/node.example.json5"), file: file, path: "")
     let cluster = try identifier(&root, "cluster", example: "plant1")
     let node = try identifier(&root, "node", example: "a")
     let user = try root.textIfAny("user")
@@ -66,13 +68,17 @@ extension NodeConfiguration {
   private static func database(_ root: inout ConfigurationSection) throws(ConfigurationError) -> Database {
     var section = try root.section("database")
     let text = try section.text("connection", example: "host=db1,db2 dbname=standwatch user=standwatch_login")
+    let reports = try section.textIfAny("reports")
     let lanes = try section.integer("lanes", in: 2...16, default: 2)
     try section.finish()
-    do {
-      return Database(connection: try ConnectionString(text), lanes: lanes)
-    } catch {
-      throw section.error("connection", error.message, "Write it as libpq's documentation on connection strings says")
+    func parsed(_ key: String, _ text: String) throws(ConfigurationError) -> ConnectionString {
+      do { return try ConnectionString(text) } catch {
+        throw section.error(key, error.message, "Write it as libpq's documentation on connection strings says")
+      }
     }
+    let connection = try parsed("connection", text)
+    guard let reports else { return Database(connection: connection, lanes: lanes) }
+    return Database(connection: connection, reports: try parsed("reports", reports), lanes: lanes)
   }
 
   private static func service(_ root: inout ConfigurationSection) throws(ConfigurationError) -> Service {
@@ -142,7 +148,9 @@ extension NodeConfiguration {
     let listen = Listen(
       native: try addresses("native", ["0.0.0.0:7400"], 7400),
       syslogTCP: try addresses("syslogTCP", ["0.0.0.0:514"], 514),
-      syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480))
+      syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480),
+      forward: try addresses("forward", [], 24224), zabbix: try addresses("zabbix", [], 10051),
+      influxTCP: try addresses("influxTCP", [], 8094))
     try section.finish()
     return listen
   }

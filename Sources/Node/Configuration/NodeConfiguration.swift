@@ -21,8 +21,13 @@ public struct NodeConfiguration: Sendable {
 
   public struct Database: Sendable {
     public var connection: ConnectionString
+    /// Where reports are read, as an analyst: a replica, for instance. nil: `connection`.
+    public var reports: ConnectionString?
     /// How many writer lanes; at least 2.
     public var lanes: Int
+    public init(connection: ConnectionString, reports: ConnectionString? = nil, lanes: Int) {
+      (self.connection, self.reports, self.lanes) = (connection, reports, lanes)
+    }
   }
 
   /// The floating addresses and how they are claimed.
@@ -74,12 +79,16 @@ public struct NodeConfiguration: Sendable {
     public var addresses: [SocketAddress]
   }
 
-  /// Where clients are listened for. Native and syslog only while active; HTTP always.
+  /// Where clients are listened for. Only while active, but HTTP always; there records are taken while active.
   public struct Listen: Sendable {
     public var native: [SocketAddress]
     public var syslogTCP: [SocketAddress]
     public var syslogUDP: [SocketAddress]
     public var http: [SocketAddress]
+    /// Fluent Forward, Zabbix sender protocol and Influx line protocol over TCP; none unless configured.
+    public var forward: [SocketAddress] = []
+    public var zabbix: [SocketAddress] = []
+    public var influxTCP: [SocketAddress] = []
   }
 
   /// Bounds of the intake, in bytes and counts.

@@ -1,4 +1,5 @@
 // The part of the configuration that says who the other nodes are and which keys their beats bear.
+internal import Configuration
 internal import Platform
 
 extension NodeConfiguration {

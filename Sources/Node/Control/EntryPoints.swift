@@ -1,4 +1,5 @@
 // What the daemon's entry point calls beside guard and worker.
+internal import Configuration
 internal import Platform
 
 /// Reads the configuration and runs the guard with it; the process's exit status.

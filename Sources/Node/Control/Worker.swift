@@ -1,4 +1,5 @@
 // The unprivileged worker: starts every role of the node, and ends them.
+internal import Configuration
 internal import Election
 internal import Platform
 internal import Postgres

@@ -4,13 +4,14 @@ public import Postgres
 
 /// What a session is for; the last part of its `application_name`.
 public enum SessionRole: Equatable, Sendable, CustomStringConvertible {
-  case lease, watch, lane(Int), upkeep, operatorTool, web
+  case lease, watch, lane(Int), upkeep, retention, operatorTool, web
   public var description: String {
     switch self {
     case .lease: "lease"
     case .watch: "watch"
     case .lane(let number): "lane\(number)"
     case .upkeep: "upkeep"
+    case .retention: "retention"
     case .operatorTool: "hactl"
     case .web: "web"
     }
@@ -95,7 +96,7 @@ public final class DatabaseSessions: Sendable {
     case .lane:
       // An acknowledgement needs a commit on disk.
       common + " SET idle_session_timeout = 0; SET synchronous_commit = on; SET lock_timeout = '1500ms';"
-    case .upkeep, .operatorTool, .web:
+    case .upkeep, .retention, .operatorTool, .web:
       common + " SET idle_session_timeout = '60s'; SET synchronous_commit = on; SET lock_timeout = '200ms';"
     }
   }

@@ -3,7 +3,12 @@ internal import Platform
 internal import Telemetry
 
 /// What is spoken on a listener.
-enum WireProtocol: Equatable, Sendable { case native, syslogTCP }
+enum WireProtocol: Equatable, Sendable {
+  case native, syslogTCP
+  case delivery(DeliveryWire)
+
+  var delivering: DeliveryWire? { if case .delivery(let wire) = self { wire } else { nil } }
+}
 
 /// Bytes of one source that are decoded and not committed yet. Touched by the intake's thread only.
 final class SourceBudget {
@@ -24,6 +29,13 @@ final class ClientConnection {
   var lines: LineBuffer
   var native: NativeSession
   var syslog: SyslogCursor
+  /// Of a wire that delivers.
+  var delivering: DeliverySession?
+  /// What it delivers and there is no room for yet; it is not read meanwhile.
+  var parked: [(number: Int, delivery: Delivery)] = []
+  var isParked = false
+  /// Deliveries that it was not answered yet.
+  var underWay = 0
   var lane: Int
   /// The stream it said hello for.
   var registered: Int64?
@@ -45,7 +57,8 @@ final class ClientConnection {
   private var pings = (count: 0, since: BootInstant(nanoseconds: 0))
 
   init(
-    token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits
+    token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits,
+    deliveryLimits: DeliveryLimits
   ) {
     (self.token, self.wire, self.peer, self.lane) = (token, wire, peer, lane)
     self.descriptor = descriptor
@@ -53,10 +66,14 @@ final class ClientConnection {
     lines = LineBuffer(initialCapacity: 2048, maximumCapacity: max(65_536, limits.maxLine) + 4096)
     native = NativeSession(peer: peer, limits: limits)
     syslog = SyslogCursor(peer: peer)
+    delivering = wire.delivering.flatMap { DeliverySession($0, peer: peer, limits: deliveryLimits) }
   }
 
   /// What it makes us keep beyond the least of each.
-  var heldBytes: Int { lines.capacity - lines.initialCapacity + outgoing.count }
+  var heldBytes: Int {
+    lines.capacity - lines.initialCapacity + outgoing.count + (delivering?.heldBytes ?? 0)
+      + parked.reduce(0) { $0 + $1.delivery.heldBytes }
+  }
   var hasOutgoing: Bool { sent < outgoing.count }
   var outgoingCount: Int { outgoing.count - sent }
 

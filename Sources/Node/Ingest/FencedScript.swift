@@ -30,12 +30,19 @@ enum FencedScript {
   /// Results of `begin` before the script's own.
   static let beginResults = 3
 
-  /// Claims first, then the copies of `slices`.
-  static func rows(_ activation: Activation, _ claims: [Claim], _ slices: [TableSlice]) -> String {
+  /// Claims first, then the copies into `tables`.
+  static func rows(
+    _ activation: Activation, _ claims: [Claim], _ deliveries: [DeliveryClaim], _ tables: [Table]
+  ) -> String {
     var script = begin(activation)
     script += " SELECT ingest.take(\(list(claims.map(\.stream))), \(list(claims.map(\.first))), "
     script += "\(list(claims.map(\.last))));"
-    for slice in slices { script += " \(slice.table.copyStatement);" }
+    if !deliveries.isEmpty {
+      script += " SELECT ingest.take_deliveries(\(list(deliveries.map(\.key.high))), "
+      script += "\(list(deliveries.map(\.key.low))), \(list(deliveries.map { Int64($0.prev) })), "
+      script += "\(list(deliveries.map { Int64($0.last) })), \(list(deliveries.map(\.digest))));"
+    }
+    for table in tables { script += " \(table.copyStatement);" }
     return script + " COMMIT"
   }
   static func names(_ activation: Activation) -> String {
@@ -43,9 +50,10 @@ enum FencedScript {
   }
   /// Reads what is stored of `streams` in a transaction that writes: its COMMIT has flushed, and replicated, all that
   /// it saw, so the answer may be acknowledged. (A transaction that only reads commits without either.)
-  static func settle(_ activation: Activation, _ streams: [Int64]) -> String {
+  static func settle(_ activation: Activation, _ streams: [Int64], _ deliveries: [DeliveryKey] = []) -> String {
     begin(activation) + " SELECT s.stream, ingest.committed(s.stream) FROM unnest(\(list(streams)))"
-      + " AS s(stream); \(mark); COMMIT"
+      + " AS s(stream); SELECT n, last, digest FROM ingest.stored_deliveries(\(list(deliveries.map(\.high))), "
+      + "\(list(deliveries.map(\.low)))); \(mark); COMMIT"
   }
   /// A write without a row: it makes the COMMIT behind it a real one.
   static let mark = "SELECT pg_catalog.pg_logical_emit_message(true, 'standwatch', 'settled')"

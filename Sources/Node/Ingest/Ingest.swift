@@ -2,7 +2,8 @@
 public import Platform
 internal import Postgres
 
-/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each) and "upkeep".
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep" and
+/// "retention".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -11,6 +12,8 @@ public final class Ingest: Sendable {
   private let mailbox: Mailbox<IntakeMessage>
   private let upkeep: Mailbox<UpkeepCommand>
   private let upkeepInterrupt: Interrupt
+  private let retention: Mailbox<RetentionCommand>
+  private let retentionInterrupt: Interrupt
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -39,6 +42,8 @@ public final class Ingest: Sendable {
     mailbox = try Mailbox(capacity: 4096)
     upkeep = try Mailbox(capacity: 256)
     upkeepInterrupt = try Interrupt()
+    retention = try Mailbox(capacity: 256)
+    retentionInterrupt = try Interrupt()
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -66,6 +71,13 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(thread)
+    let (retention, retentionInterrupt) = (retention, retentionInterrupt)
+    let retaining = try RoleThread(name: "retention") {
+      var role = Retention(
+        sessions: sessions, settings: settings, mailbox: retention, interrupt: retentionInterrupt)
+      role.run()
+    }
+    keep(retaining)
   }
   private func keep(_ thread: consuming RoleThread) {
     let box = ThreadBox(thread)
@@ -75,18 +87,25 @@ public final class Ingest: Sendable {
   /// Serves `epoch` on `timeline`: answered by `.listening` or `.listenFailed`.
   public func activate(epoch: Int64, token: Int64, timeline: UInt32, operation: UInt64) {
     gate.open(epoch)
-    mailbox.post(
-      .activate(Activation(epoch: epoch, token: token, timeline: timeline), operation: operation))
+    let activation = Activation(epoch: epoch, token: token, timeline: timeline)
+    mailbox.post(.activate(activation, operation: operation))
+    retention.post(.activate(activation))
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
     gate.close()
     for lane in lanes { lane.interrupt.raise() }
+    haltRetention()
     mailbox.post(.stop(reason: reason, operation: operation))
   }
   /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
   public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
+    haltRetention()
     mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
+  }
+  private func haltRetention() {
+    retention.post(.halt)
+    retentionInterrupt.raise()
   }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
@@ -101,6 +120,8 @@ public final class Ingest: Sendable {
     }
     upkeep.post(.shutDown)
     upkeepInterrupt.raise()
+    retention.post(.shutDown)
+    retentionInterrupt.raise()
     let running = threads.withLock { threads in
       let running = threads
       threads = []

@@ -1,4 +1,5 @@
 // Bounds and times of the intake that no operator sets; tests make them smaller.
+internal import Telemetry
 
 /// What the intake is held to. Everything that grows has its bound here.
 struct IngestSettings: Sendable {
@@ -28,10 +29,18 @@ struct IngestSettings: Sendable {
   var requestsPerWork = 200
   /// A client asks whether we live some times a second at most; beyond, it is closed.
   var pingsPerSecond = 50
+  /// Of each session and request of protocols that deliver.
+  var deliveryLimits = DeliveryLimits()
+  /// Deliveries not answered yet, of all senders.
+  var deliveriesUnderWay = 4096
+  var deliveryKeepHours = 24
   /// Days of partitions, unless the cluster's settings say otherwise.
   var daysBack = 7
   var daysAhead = 3
   var claimKeepMinutes = 60
   var upkeepMilliseconds: Int64 = 30_000
+  /// The first look for what is too old comes this long after a takeover; then one each `retentionMilliseconds`.
+  var retentionDelayMilliseconds: Int64 = 15_000
+  var retentionMilliseconds: Int64 = 60_000
   var shedFlushMilliseconds: Int64 = 5000
 }

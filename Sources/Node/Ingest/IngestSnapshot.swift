@@ -7,10 +7,29 @@ public struct IngestSnapshot: Sendable, Equatable {
     public var native = 0
     public var greeting = 0
     public var syslogTCP = 0
+    /// Of protocols that deliver, by name.
+    public var delivering: [String: Int] = [:]
     /// Turned away because a bound was reached.
     public var refused = 0
     /// Waiting because a bound in bytes or records was reached.
     public var held = 0
+    public init() {}
+  }
+  /// Bodies, chunks and packets of stock senders.
+  public struct Deliveries: Sendable, Equatable {
+    public var taken = 0
+    /// Committed as a whole.
+    public var stored = 0
+    /// Of them, those that were stored before, and those that came again while they were under way.
+    public var repeated = 0
+    /// Never storable as they were.
+    public var refused = 0
+    /// Told to come again: the node stopped, or was full.
+    public var unavailable = 0
+    /// Of them, those that found a bound reached.
+    public var turnedAway = 0
+    public var underWay = 0
+    public var bytes = 0
     public init() {}
   }
   public enum LaneState: String, Sendable, Equatable { case connecting, warm, idle, writing, retrying, fenced, halted }
@@ -32,6 +51,7 @@ public struct IngestSnapshot: Sendable, Equatable {
   public var epoch: Int64?
   public var listening = false
   public var connections = Connections()
+  public var deliveries = Deliveries()
   /// Records decoded, refused ones included.
   public var received = 0
   /// Records of numbered streams whose acknowledgement was sent.

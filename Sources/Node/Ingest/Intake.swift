@@ -8,6 +8,7 @@ enum IntakeMessage: Sendable {
   case activate(Activation, operation: UInt64)
   case stop(reason: String, operation: UInt64)
   case drain(reason: String, deadline: BootInstant, operation: UInt64)
+  case deliver(Delivery, kind: String, WebTicket)
   case laneReturned(Int)
   case laneHalted(Int)
   case laneConnected(Int, Bool)
@@ -47,6 +48,7 @@ final class Intake {
   var streams: [Int64: UInt64] = [:]
   var sources: [String: SourceBudget] = [:]
   var perAddress: [String: Int] = [:]
+  var desk = DeliveryDesk()
   var nextToken: UInt64 = 1 << 16
   var reserve: Descriptor?
   var window: TimeWindow?
@@ -120,6 +122,7 @@ final class Intake {
       case .activate(let activation, let operation): activate(activation, operation)
       case .stop(let reason, let operation): stop(reason, .stopped(operation))
       case .drain(let reason, let deadline, let operation): drain(reason, deadline, operation)
+      case .deliver(let delivery, let kind, let ticket): submit(delivery, kind: kind, from: .web(ticket))
       case .laneReturned(let number): returned(fronts[number])
       case .laneHalted(let number):
         fronts[number].haltsAwaited -= 1
@@ -132,6 +135,7 @@ final class Intake {
         for front in fronts {
           front.native.window = window
           front.syslog.window = window
+          front.encoder.window = window
           resumeHeld(front)
         }
       case .shutDown: isShuttingDown = true
@@ -184,6 +188,7 @@ final class Intake {
   }
   private func abandon() {
     closeListeners()
+    abandonDeliveries()
     resetAll()
     for front in fronts {
       countLost(front.fillingUnnumbered, "stopped")
@@ -214,6 +219,7 @@ final class Intake {
     readLastOfSyslog()
     closeListeners()
     phase = .draining(activation, reason: reason, deadline: deadline, operation: operation)
+    retryParked()
     for connection in connections.values { adjust(connection) }
   }
 
@@ -221,13 +227,17 @@ final class Intake {
   private func proceed(_ now: BootInstant) {
     switch phase {
     case .draining(let activation, let reason, let deadline, let operation):
-      let isEmpty = fronts.allSatisfy { !$0.isBusy && $0.filling.isEmpty && $0.held.isEmpty }
+      let isEmpty = fronts.allSatisfy { !$0.isBusy && $0.filling.isEmpty && $0.held.isEmpty } && desk.isEmpty
       guard isEmpty || now >= deadline else { return }
+      abandonDeliveries()
       for connection in Array(connections.values) {
-        if connection.wire == .native {
-          perform(connection, connection.native.draining(reason: reason))
-        } else {
-          close(connection, resetting: false)
+        switch connection.wire {
+        case .native: perform(connection, connection.native.draining(reason: reason))
+        case .syslogTCP: close(connection, resetting: false)
+        case .delivery:
+          // Its last answers are on their way: a close now could take them back.
+          connection.closeAt = .after(milliseconds: settings.farewellMilliseconds)
+          adjust(connection)
         }
       }
       phase = .parting(

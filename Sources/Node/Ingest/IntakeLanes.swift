@@ -25,6 +25,7 @@ extension Intake {
     guard !front.isResuming else { return }
     front.isResuming = true
     defer { front.isResuming = false }
+    fill(front)
     let waiting = front.held
     front.held = []
     front.contenders = waiting.count
@@ -37,6 +38,7 @@ extension Intake {
       connection.isHeld = false
       serve(connection)
     }
+    fill(front)
     if front.hasRoom(batchRows, batchBytes) { resumeListeners() }
   }
 
@@ -51,15 +53,24 @@ extension Intake {
     let isCurrent = work.epoch == activation?.epoch
     switch work.end {
     case .committed:
-      counters.committed += work.batch.rowCount
-      rate.count(work.batch.rowCount)
-      if isCurrent { committed(work) }
+      counters.committed += work.batch.rowCount - work.repeatedRows
+      rate.count(work.batch.rowCount - work.repeatedRows)
+      if isCurrent {
+        committed(work)
+        deliveriesCommitted(work)
+      }
     case .aborted:
       countLost(front.underWayUnnumbered, "stopped")
-      if isCurrent { front.isFenced = true }
+      if isCurrent {
+        front.isFenced = true
+        deliveriesLost(work.batch.parts)
+      }
     case .givenUp(let reason):
       countLost(front.underWayUnnumbered, "lane given up")
-      if isCurrent { givenUp(front, reason) }
+      if isCurrent {
+        deliveriesLost(work.batch.parts + front.filling.batch.parts)
+        givenUp(front, reason)
+      }
     }
     front.take(back: work)
     dispatch(front, .now())
@@ -180,10 +191,12 @@ extension Intake {
         snapshot.connections.native += 1
         if connection.native.state == .fresh { snapshot.connections.greeting += 1 }
       case .syslogTCP: snapshot.connections.syslogTCP += 1
+      case .delivery(let wire): snapshot.connections.delivering[wire.rawValue, default: 0] += 1
       }
       if connection.isHeld { snapshot.connections.held += 1 }
     }
-    snapshot.bytesBuffered = bufferBytes
+    snapshot.bytesBuffered = bufferBytes + desk.bytes
+    (snapshot.deliveries.underWay, snapshot.deliveries.bytes) = (desk.open.count, desk.bytes)
     snapshot.lanes = fronts.map { front in
       let status = front.handle.status.withLock { $0 }
       var lane = IngestSnapshot.Lane()

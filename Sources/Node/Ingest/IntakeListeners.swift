@@ -4,7 +4,10 @@ internal import Telemetry
 
 /// An open listener or UDP socket of the intake.
 final class Listener {
-  enum Kind: Equatable { case native, syslogTCP, syslogUDP }
+  enum Kind: Equatable {
+    case native, syslogTCP, syslogUDP
+    case delivery(DeliveryWire)
+  }
   let kind: Kind
   let descriptor: Descriptor
   let address: SocketAddress
@@ -31,6 +34,11 @@ extension Intake {
         address, receiveBuffer: settings.datagramBufferBytes, freeBind: true)
       listeners.append(Listener(.syslogUDP, address, socket))
     }
+    for wire in DeliveryWire.allCases {
+      for address in wire.addresses(configuration.listen) {
+        listeners.append(Listener(.delivery(wire), address, try listenStream(address, freeBind: true)))
+      }
+    }
     for (index, listener) in listeners.enumerated() {
       try poller.add(listener.descriptor.raw, token: UInt64(index) + 1)
     }
@@ -47,6 +55,7 @@ extension Intake {
     switch listener.kind {
     case .native: acceptAll(listener, .native)
     case .syslogTCP: acceptAll(listener, .syslogTCP)
+    case .delivery(let wire): acceptAll(listener, .delivery(wire))
     case .syslogUDP: receiveDatagrams(listener)
     }
   }
@@ -83,7 +92,7 @@ extension Intake {
     let raw = descriptor.raw
     let connection = ClientConnection(
       token: token, descriptor: descriptor, wire: wire, peer: host, lane: lane(of: host),
-      limits: limits(activation))
+      limits: limits(activation), deliveryLimits: settings.deliveryLimits)
     do {
       try poller.add(raw, token: token)
     } catch {

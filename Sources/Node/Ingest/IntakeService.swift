@@ -25,7 +25,12 @@ extension Intake {
       let start = scratch.count - room
       switch receive(connection.descriptor.raw, into: &scratch, from: start) {
       case .done(let count):
-        _ = connection.lines.append(scratch.span.extracting(start..<start + count))
+        if connection.delivering != nil {
+          received(connection, Array(scratch[start..<start + count]))
+          if connection.isClosed { return }
+        } else {
+          _ = connection.lines.append(scratch.span.extracting(start..<start + count))
+        }
         recount(connection)
         // Less than was asked for: nothing more is there.
         turn = count < room ? 0 : turn - count
@@ -42,7 +47,7 @@ extension Intake {
       connection.lines.releaseMemory()
       recount(connection)
     }
-    if bufferBytes > bufferLimit { closeHogs() }
+    if holdsTooMuch { closeHogs() }
     finishIfEnded(connection)
     adjust(connection)
   }
@@ -51,11 +56,13 @@ extension Intake {
   private func decode(_ connection: ClientConnection) -> Bool {
     if connection.isClosed || connection.closeAt != nil { return false }
     if connection.outgoingCount > settings.outgoingBytes / 2 { return false }
+    if let session = connection.delivering { return session.mayReceive && connection.parked.isEmpty }
     guard window != nil else {
       hold(connection)
       return false
     }
     switch connection.wire {
+    case .delivery: return false
     case .native:
       let more = decodeNative(connection)
       if !connection.isClosed, connection.hasOutgoing { flush(connection) }
@@ -126,7 +133,7 @@ extension Intake {
     return true
   }
 
-  private func account(
+  func account(
     _ front: LaneFront, _ connection: ClientConnection?, _ rows: Int, _ bytes: Int, isNumbered: Bool
   ) {
     let (moreRows, moreBytes) = (front.filling.batch.rowCount - rows, front.filling.batch.byteCount - bytes)
@@ -167,11 +174,13 @@ extension Intake {
       let newline: [UInt8] = [0x0a]
       _ = connection.lines.append(newline.span)
     }
+    if connection.delivering != nil { received(connection, nil) }
     _ = decode(connection)
   }
   /// A client may close its side first and still wait for its acknowledgements.
   func finishIfEnded(_ connection: ClientConnection) {
     guard connection.hasEnded, !connection.isHeld, !connection.isClosed else { return }
+    if connection.underWay > 0 { return }
     if connection.wire == .native {
       switch connection.native.state {
       case .lookingUp, .recordingGap: return
@@ -252,7 +261,9 @@ extension Intake {
 
   // MARK: memory
 
+  /// Of clients' lines and of deliveries; these take at most half of it.
   var bufferLimit: Int { configuration.ingest.memoryBytes / 2 }
+  private var holdsTooMuch: Bool { bufferBytes > max(bufferLimit - desk.bytes, bufferLimit / 2) }
   /// Keeps the sum of what all connections hold.
   func recount(_ connection: ClientConnection) {
     let now = connection.isClosed ? 0 : connection.heldBytes
@@ -261,8 +272,8 @@ extension Intake {
   }
   /// While too much is held, those that hold most have to go: long lines that never end, answers that nobody reads.
   func closeHogs() {
-    guard bufferBytes > bufferLimit else { return }
-    for connection in connections.values.sorted(by: { $0.heldBytes > $1.heldBytes }) where bufferBytes > bufferLimit {
+    guard holdsTooMuch else { return }
+    for connection in connections.values.sorted(by: { $0.heldBytes > $1.heldBytes }) where holdsTooMuch {
       count("memory", in: &counters.refusedByReason)
       close(connection, resetting: true)
     }
@@ -276,7 +287,8 @@ extension Intake {
       connection.closeAt != nil
       || (isServing && !connection.isHeld && !connection.hasEnded
         && connection.outgoingCount <= settings.outgoingBytes / 2
-        && (connection.wire != .native || connection.native.mayDecode))
+        && (connection.wire != .native || connection.native.mayDecode) && connection.parked.isEmpty
+        && (connection.delivering?.mayReceive ?? true))
     if mayRead { wanted.insert(.read) }
     guard wanted != connection.wanted else { return }
     connection.wanted = wanted

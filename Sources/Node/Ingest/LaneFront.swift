@@ -7,6 +7,9 @@ final class LaneFront {
   let handle: LaneHandle
   var native: NativeDecoder
   var syslog: SyslogDecoder
+  var encoder: DeliveryEncoder
+  /// Deliveries of this lane's sources that are not wholly in a batch yet, first come first served.
+  var deliveries: [UInt64] = []
   var filling = LaneWork()
   var spare: LaneWork? = LaneWork()
   /// When the first row of `filling` came.
@@ -36,6 +39,7 @@ final class LaneFront {
     let nothing = TimeWindow(from: 0, until: 0)
     native = NativeDecoder(window: nothing, maxLine: maxLine)
     syslog = SyslogDecoder(window: nothing, namesLog2: 14)
+    encoder = DeliveryEncoder(window: nothing)
   }
 
   var isBusy: Bool { spare == nil }
@@ -55,6 +59,7 @@ final class LaneFront {
     filling.reset()
     native.names.removeAll()
     syslog.names.removeAll()
+    encoder.names.removeAll()
     for budget in fillingBudgets { budget.filling = 0 }
     fillingBudgets = []
     begunAt = nil

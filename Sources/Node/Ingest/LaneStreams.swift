@@ -4,27 +4,6 @@ internal import Postgres
 internal import Telemetry
 
 extension Lane {
-  /// What is stored of `streams`, read in a transaction that wrote and has committed.
-  mutating func settled(_ streams: [Int64], _ activation: Activation) throws(LaneHalt) -> [Int64: Int64] {
-    while true {
-      switch try attempt(
-        FencedScript.settle(activation, streams), results: FencedScript.beginResults + 3, activation,
-        copy: { _, _ throws(PostgresError) in throw PostgresError(.misuse, "no data for COPY") })
-      {
-      case .committed(let outcome):
-        var stored: [Int64: Int64] = [:]
-        for row in outcome.results[FencedScript.beginResults].rows where row.count == 2 {
-          if let stream = row[0].flatMap({ Int64($0) }), let last = row[1].flatMap({ Int64($0) }) {
-            stored[stream] = last
-          }
-        }
-        return stored
-      case .unknown, .retry: continue
-      case .claimRefused(let reason), .noPartition(let reason), .poison(let reason): throw .givenUp(reason: reason)
-      }
-    }
-  }
-
   /// The stream that numbers this lane's transactions with unnumbered rows, so that a second attempt can't double them.
   mutating func ownStream(_ activation: Activation) throws(LaneHalt) -> OwnStream {
     if let own { return own }

@@ -47,6 +47,13 @@ final class LaneWork {
   var commits: [Claim] = []
   /// Records that PostgreSQL refused, beside those that the decoder refused.
   var poison: [Reject] = []
+  /// The same for records of deliveries.
+  var deliveryPoison: [(delivery: UInt64, reject: DeliveryReject)] = []
+  /// Deliveries that were stored before, at least in part, and those whose key stands for other contents.
+  var duplicates: Set<UInt64> = []
+  var conflicts: Set<UInt64> = []
+  /// Rows of theirs that were not written again.
+  var repeatedRows = 0
   var answers: [(request: StreamRequest, answer: StreamAnswer)] = []
   var committedAt: BootInstant?
 
@@ -58,6 +65,10 @@ final class LaneWork {
     requests = []
     commits = []
     poison = []
+    deliveryPoison = []
+    duplicates = []
+    conflicts = []
+    repeatedRows = 0
     answers = []
     end = .aborted
     committedAt = nil

@@ -34,7 +34,14 @@ extension Lane {
     while true {
       switch try attempt(
         FencedScript.names(activation), results: FencedScript.beginResults + 3, activation,
-        copy: { _, stream throws(PostgresError) in try send(slice, of: work, to: stream) })
+        copy: { _, stream throws(PostgresError) in
+          let (header, trailer) = (copyHeader, copyTrailer)
+          // Sound: bytes of UInt8 have no padding.
+          try stream.put(unsafe header.span.bytes)
+          try send(slice, of: work, to: stream)
+          try stream.put(unsafe trailer.span.bytes)
+          return .done
+        })
       {
       case .committed(let outcome):
         for row in outcome.results[FencedScript.beginResults + 1].rows where row.count == 3 {
@@ -56,79 +63,85 @@ extension Lane {
 
   /// All rows, or ever smaller parts of them in their order, until only what PostgreSQL refuses is set aside.
   private mutating func writeRows(_ work: LaneWork, _ activation: Activation) throws(LaneHalt) {
-    var parts = [0..<work.batch.rowCount]
-    while let part = parts.popLast() {
-      guard let reason = try writePart(work, part, activation) else { continue }
-      if part.count == 1 {
-        try setAside(work, part.lowerBound, reason, activation)
+    var parts = [RowRanges(0..<work.batch.rowCount)]
+    while var part = parts.popLast() {
+      guard let reason = try commit(work, &part, insteadOf: nil, activation) else { continue }
+      if part.count == 1, let row = part.first {
+        try setAside(work, row, reason, activation)
       } else {
-        let middle = part.lowerBound + part.count / 2
-        parts.append(middle..<part.upperBound)
-        parts.append(part.lowerBound..<middle)
+        let (first, second) = part.halves
+        parts.append(second)
+        parts.append(first)
       }
     }
   }
 
-  /// Writes the rows of `part` in one transaction; answers why a record among them is refused, nil when it committed.
-  private mutating func writePart(
-    _ work: LaneWork, _ part: Range<Int>, _ activation: Activation
-  ) throws(LaneHalt) -> String? {
-    let slices = work.batch.slices(of: part)
-    precondition(slices.reduce(0) { $0 + $1.rows } == part.count)
-    let numbered = work.batch.claims(of: part)
-    let covered = numbered.reduce(0) { $0 + Int($1.last - $1.first) + 1 }
-    return try commit(numbered, hasUnnumbered: covered < part.count, slices, activation) {
-      slice, stream throws(PostgresError) in try send(slice, of: work, to: stream)
-    }
-  }
   /// Writes a refused record to `ingest.rejected`, under its own claim.
   private mutating func setAside(
     _ work: LaneWork, _ row: Int, _ reason: String, _ activation: Activation
   ) throws(LaneHalt) {
     let origin = work.batch.origin(ofRow: row)
-    let bytes = work.batch.poisonRow(row, source: sources[origin.stream] ?? "", reason: reason)
-    let slice = TableSlice(table: .rejected, bytes: 0..<bytes.count, rows: 1)
-    let refusedAgain = try commit(
-      work.batch.claims(of: row..<row + 1), hasUnnumbered: origin.stream == Batch.noStream, [slice], activation
-    ) { _, stream throws(PostgresError) in
-      // Sound: bytes of UInt8 have no padding.
-      try send(unsafe bytes.span.bytes, to: stream)
+    let part = work.batch.part(ofRow: row)
+    let source = part?.source ?? sources[origin.stream] ?? ""
+    let bytes = work.batch.poisonRow(row, source: source, reason: reason)
+    var rows = RowRanges(row..<row + 1)
+    if let refusedAgain = try commit(work, &rows, insteadOf: bytes, activation) {
+      throw .givenUp(reason: "a refused record can't be set aside: \(refusedAgain)")
     }
-    if let refusedAgain { throw .givenUp(reason: "a refused record can't be set aside: \(refusedAgain)") }
     log(.warning, "record refused by PostgreSQL", ["lane": "\(handle.number)", "reason": reason])
     if origin.stream != Batch.noStream {
       work.poison.append(Reject(stream: origin.stream, seq: origin.seq, reason: reason))
+    } else if let part {
+      let index = part.firstIndex + row - part.rows.lowerBound
+      work.deliveryPoison.append((part.delivery, DeliveryReject(index: index, reason: reason)))
     }
   }
 
-  /// One transaction with rows, until it has committed (nil) or turns out to be poisoned (why).
-  private mutating func commit(
-    _ numbered: [Claim], hasUnnumbered: Bool, _ slices: [TableSlice], _ activation: Activation,
-    _ put: (TableSlice, borrowing CopyStream) throws(PostgresError) -> Connection.CopyEnd
-  ) throws(LaneHalt) -> String? {
-    var claims = numbered
-    if hasUnnumbered {
-      let stream = try ownStream(activation)
-      claims.append(Claim(stream: stream.id, first: stream.next, last: stream.next))
-      claims.sort { $0.stream < $1.stream }
+  /// Rows of one table for one COPY: slices of its buffer, or one row in place of a refused one.
+  private struct Copying {
+    var table: Table
+    var slices: [TableSlice]
+    var rows: Int
+  }
+  private func copies(_ work: LaneWork, _ rows: RowRanges) -> [Copying] {
+    var copies: [Copying] = []
+    for slice in rows.ranges.flatMap({ work.batch.slices(of: $0) }) {
+      if let index = copies.firstIndex(where: { $0.table == slice.table }) {
+        copies[index].slices.append(slice)
+        copies[index].rows += slice.rows
+      } else {
+        copies.append(Copying(table: slice.table, slices: [slice], rows: slice.rows))
+      }
     }
-    let script = FencedScript.rows(activation, claims, slices)
-    let copies = FencedScript.beginResults + 1
-    var partitionsAsked = 0
-    while true {
-      switch try attempt(
-        script, results: copies + slices.count + 1, activation,
-        expecting: { outcome in
-          outcome.results[copies - 1].rows == [["\(claims.count)"]]
-            && slices.indices.allSatisfy { outcome.results[copies + $0].command == "COPY \(slices[$0].rows)" }
-        },
-        copy: { number, stream throws(PostgresError) in
-          guard number < slices.count else { throw PostgresError(.misuse, "more COPYs than were asked for") }
-          return try put(slices[number], stream)
-        })
-      {
-      case .committed: break
-      case .unknown, .retry: continue
+    return copies
+  }
+
+  /// One transaction with `rows`, until all of them are stored (nil), or one turns out to be poisoned (why). Rows that
+  /// were stored before are taken away on the way; what is left of `rows` then is what was tried last.
+  private mutating func commit(
+    _ work: LaneWork, _ rows: inout RowRanges, insteadOf poison: [UInt8]?, _ activation: Activation
+  ) throws(LaneHalt) -> String? {
+    var (partitionsAsked, refusals, wasUnknown) = (0, 0, false)
+    while !rows.isEmpty {
+      var claims = work.batch.claims(of: rows)
+      let deliveries = work.batch.deliveryClaims(of: rows)
+      let covered =
+        claims.reduce(0) { $0 + Int($1.last - $1.first) + 1 } + deliveries.reduce(0) { $0 + $1.rows.count }
+      let hasUnnumbered = covered < rows.count
+      if hasUnnumbered {
+        let stream = try ownStream(activation)
+        claims.append(Claim(stream: stream.id, first: stream.next, last: stream.next))
+        claims.sort { $0.stream < $1.stream }
+      }
+      let copies =
+        poison == nil ? copies(work, rows) : [Copying(table: .rejected, slices: [], rows: 1)]
+      precondition(copies.reduce(0) { $0 + $1.rows } == rows.count)
+      switch try attempt(work, claims, deliveries, copies, poison, activation) {
+      case .committed:
+        if hasUnnumbered { own?.next += 1 }
+        return nil
+      case .unknown: wasUnknown = true
+      case .retry: continue
       case .poison(let reason): return reason
       case .noPartition(let reason):
         // Made by upkeep if at all: a record that has none even then is outside the times we keep.
@@ -136,33 +149,48 @@ extension Lane {
         if partitionsAsked > 24 { return reason }
         needPartitions()
         try pause()
-        continue
       case .claimRefused(let reason):
-        let stored = try settled(claims.map(\.stream), activation)
-        guard claims.allSatisfy({ claim in (stored[claim.stream] ?? -1) >= claim.last }) else {
-          throw .givenUp(reason: "out of order: \(reason)")
-        }
+        let before = rows.count
+        try removeStored(
+          work, &rows, claims, deliveries, isRepetition: !wasUnknown, refusal: reason, activation)
+        // Refused, and yet nothing of it is stored: who held the claim has given it back. Not for ever.
+        refusals = rows.count == before ? refusals + 1 : 0
+        if refusals > 3 { throw .givenUp(reason: "refused again and again: \(reason)") }
       }
-      if hasUnnumbered { own?.next += 1 }
-      return nil
     }
+    return nil
+  }
+  private mutating func attempt(
+    _ work: LaneWork, _ claims: [Claim], _ deliveries: [DeliveryClaim], _ copies: [Copying], _ poison: [UInt8]?,
+    _ activation: Activation
+  ) throws(LaneHalt) -> AttemptEnd {
+    let taken = FencedScript.beginResults
+    let first = taken + (deliveries.isEmpty ? 1 : 2)
+    return try attempt(
+      FencedScript.rows(activation, claims, deliveries, copies.map(\.table)), results: first + copies.count + 1,
+      activation,
+      expecting: { outcome in
+        outcome.results[taken].rows == [["\(claims.count)"]]
+          && (deliveries.isEmpty || outcome.results[taken + 1].rows == [["\(deliveries.count)"]])
+          && copies.indices.allSatisfy { outcome.results[first + $0].command == "COPY \(copies[$0].rows)" }
+      },
+      copy: { number, stream throws(PostgresError) in
+        guard number < copies.count else { throw PostgresError(.misuse, "more COPYs than were asked for") }
+        let (header, trailer) = (copyHeader, copyTrailer)
+        // Sound, here and below: bytes of UInt8 have no padding.
+        try stream.put(unsafe header.span.bytes)
+        if let poison { try stream.put(unsafe poison.span.bytes) }
+        for slice in copies[number].slices { try send(slice, of: work, to: stream) }
+        try stream.put(unsafe trailer.span.bytes)
+        return .done
+      })
   }
 }
 
 /// Feeds the rows of a slice to its COPY.
-private func send(
-  _ slice: TableSlice, of work: LaneWork, to stream: borrowing CopyStream
-) throws(PostgresError) -> Connection.CopyEnd {
+private func send(_ slice: TableSlice, of work: LaneWork, to stream: borrowing CopyStream) throws(PostgresError) {
   // Sound: the batch lends the bytes for the time of the call.
   try unsafe work.batch.withBytes(of: slice) { bytes throws(PostgresError) in
-    try send(unsafe RawSpan(_unsafeBytes: bytes), to: stream)
+    try stream.put(unsafe RawSpan(_unsafeBytes: bytes))
   }
-}
-private func send(_ rows: RawSpan, to stream: borrowing CopyStream) throws(PostgresError) -> Connection.CopyEnd {
-  let (header, trailer) = (copyHeader, copyTrailer)
-  // Sound: bytes of UInt8 have no padding.
-  try stream.put(unsafe header.span.bytes)
-  try stream.put(rows)
-  try stream.put(unsafe trailer.span.bytes)
-  return .done
 }

@@ -17,6 +17,22 @@ extension Tool {
       throw failure(error)
     }
   }
+
+  /// As `withSession`, where reports are read: perhaps on a replica, and without the right to write.
+  func withReports<R>(_ work: (inout Connection, BootInstant) throws -> R) throws -> R {
+    let deadline = BootInstant.after(milliseconds: 60_000)
+    let connection =
+      connectionOption == nil
+      ? try configuration().database.reports ?? configuration().database.connection : try connectionString(nil)
+    do {
+      var session = try openToolSession(connection, target: "any", deadline: deadline)
+      _ = try session.run(
+        "SET default_transaction_read_only = on; SET statement_timeout = '55s'; SET jit = off", deadline: deadline)
+      return try work(&session, deadline)
+    } catch let error as PostgresError {
+      throw failure(error)
+    }
+  }
 }
 
 /// PostgreSQL's error with the mend that most often helps.

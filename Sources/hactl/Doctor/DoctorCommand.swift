@@ -1,4 +1,5 @@
 // `hactl doctor`: every precondition checked for real, each with its mend.
+internal import Configuration
 internal import Node
 internal import Platform
 internal import Postgres

@@ -100,7 +100,7 @@ final class IngestHarness: Sendable {
     }
   }
 
-  func query(_ text: String) throws -> [[String?]] { try server.query(text, on: database) }
+  @discardableResult func query(_ text: String) throws -> [[String?]] { try server.query(text, on: database) }
   func number(_ text: String) throws -> Int { try query(text).first?.first?.flatMap { Int($0) } ?? -1 }
   /// Rows of a fact table, and how many distinct (stream, seq) they have.
   func stored(_ table: String = "queue") throws -> (rows: Int, distinct: Int) {

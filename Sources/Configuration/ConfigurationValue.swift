@@ -17,7 +17,7 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 }
 
 /// Any JSON5 value.
-enum ConfigurationValue: Decodable, Equatable {
+public enum ConfigurationValue: Decodable, Equatable {
   case null, boolean(Bool), number(Double), text(String), list([ConfigurationValue]), object(
     [String: ConfigurationValue])
 
@@ -28,7 +28,7 @@ enum ConfigurationValue: Decodable, Equatable {
     init?(intValue: Int) { nil }
   }
 
-  init(from decoder: any Decoder) throws {
+  public init(from decoder: any Decoder) throws {
     if let container = try? decoder.container(keyedBy: Key.self) {  // not an object: one of the cases below
       var members: [String: ConfigurationValue] = [:]
       for key in container.allKeys {
@@ -53,7 +53,10 @@ enum ConfigurationValue: Decodable, Equatable {
     }
   }
 
-  static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> ConfigurationValue {
+  /// `example` is the file that shows one that works, for the mend.
+  public static func parse(_ bytes: [UInt8], file: String, example: String) throws(ConfigurationError)
+    -> ConfigurationValue
+  {
     let decoder = JSONDecoder()
     decoder.allowsJSON5 = true
     do {
@@ -62,23 +65,23 @@ enum ConfigurationValue: Decodable, Equatable {
       let reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
       throw ConfigurationError(
         file: file, key: "", problem: "is not JSON5 (\(reason))",
-        mend: "Mend the text; ha/node.example.json5 shows one that works")
+        mend: "Mend the text; \(example) shows one that works")
     } catch {
       throw ConfigurationError(
         file: file, key: "", problem: "cannot be read (\(error))",
-        mend: "Mend the text; ha/node.example.json5 shows one that works")
+        mend: "Mend the text; \(example) shows one that works")
     }
   }
 }
 
 /// One object of the configuration while it is read. `finish` refuses the keys that nobody asked for.
-struct ConfigurationSection {
-  let file: String
-  let path: String
+public struct ConfigurationSection {
+  public let file: String
+  public let path: String
   private let members: [String: ConfigurationValue]
   private var asked: Set<String> = []
 
-  init(_ value: ConfigurationValue, file: String, path: String) throws(ConfigurationError) {
+  public init(_ value: ConfigurationValue, file: String, path: String) throws(ConfigurationError) {
     self.file = file
     self.path = path
     guard case .object(let members) = value else {
@@ -87,27 +90,28 @@ struct ConfigurationSection {
     self.members = members
   }
 
-  func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
-  func error(_ key: String, _ problem: String, _ mend: String) -> ConfigurationError {
+  public func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+  public func error(_ key: String, _ problem: String, _ mend: String) -> ConfigurationError {
     ConfigurationError(file: file, key: name(key), problem: problem, mend: mend)
   }
 
-  mutating func value(_ key: String) -> ConfigurationValue? {
+  public mutating func value(_ key: String) -> ConfigurationValue? {
     asked.insert(key)
     return members[key]
   }
-  mutating func text(_ key: String, example: String) throws(ConfigurationError) -> String {
+  public mutating func text(_ key: String, example: String) throws(ConfigurationError) -> String {
     guard let text = try textIfAny(key) else { throw error(key, "is missing", "Add \(key): \"\(example)\"") }
     return text
   }
-  mutating func textIfAny(_ key: String) throws(ConfigurationError) -> String? {
+  public mutating func textIfAny(_ key: String) throws(ConfigurationError) -> String? {
     switch value(key) {
     case nil, .null: return nil
     case .text(let text) where !text.isEmpty: return text
     default: throw error(key, "has to be a text that is not empty", "Put it in quotes")
     }
   }
-  mutating func integer(_ key: String, in range: ClosedRange<Int>, default standard: Int) throws(ConfigurationError)
+  public mutating func integer(_ key: String, in range: ClosedRange<Int>, default standard: Int)
+    throws(ConfigurationError)
     -> Int
   {
     switch value(key) {
@@ -119,14 +123,14 @@ struct ConfigurationSection {
         key, "has to be a whole number from \(range.lowerBound) to \(range.upperBound)", "The default is \(standard)")
     }
   }
-  mutating func boolean(_ key: String, default standard: Bool) throws(ConfigurationError) -> Bool {
+  public mutating func boolean(_ key: String, default standard: Bool) throws(ConfigurationError) -> Bool {
     switch value(key) {
     case nil, .null: return standard
     case .boolean(let value): return value
     default: throw error(key, "has to be true or false", "The default is \(standard)")
     }
   }
-  mutating func texts(_ key: String) throws(ConfigurationError) -> [String]? {
+  public mutating func texts(_ key: String) throws(ConfigurationError) -> [String]? {
     guard let values = try list(key) else { return nil }
     var texts: [String] = []
     for value in values {
@@ -135,19 +139,19 @@ struct ConfigurationSection {
     }
     return texts
   }
-  mutating func list(_ key: String) throws(ConfigurationError) -> [ConfigurationValue]? {
+  public mutating func list(_ key: String) throws(ConfigurationError) -> [ConfigurationValue]? {
     switch value(key) {
     case nil, .null: return nil
     case .list(let values): return values
     default: throw error(key, "has to be a list", "Write [ ... ]")
     }
   }
-  mutating func section(_ key: String) throws(ConfigurationError) -> ConfigurationSection {
+  public mutating func section(_ key: String) throws(ConfigurationError) -> ConfigurationSection {
     try ConfigurationSection(value(key) ?? .object([:]), file: file, path: name(key))
   }
 
   /// Refuses the first key that was not asked for, and names the one that was probably meant.
-  func finish() throws(ConfigurationError) {
+  public func finish() throws(ConfigurationError) {
     guard let unknown = members.keys.filter({ !asked.contains($0) }).min() else { return }
     let near = asked.min { distance($0, unknown) < distance($1, unknown) }
     let hint = near.flatMap { distance($0, unknown) <= 3 ? "Did you mean \"\($0)\"? " : nil } ?? ""

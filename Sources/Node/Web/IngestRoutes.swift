@@ -1,0 +1,66 @@
+// What may be sent over HTTP: a table of method, path and decoder. Decoders are pure and run on the thread "web".
+internal import HTTPServer
+internal import TLS
+internal import Telemetry
+
+/// A request with its body, unpacked.
+struct HTTPBody: Equatable, Sendable {
+  var method: String
+  /// Decoded, without the query.
+  var path: String
+  /// Decoded; of a name that comes twice, the last.
+  var query: [String: String]
+  /// By name in lower case; of one that comes twice, the last.
+  var headers: [String: String]
+  /// The client's address.
+  var peer: String
+  /// Without `Content-Encoding`.
+  var bytes: [UInt8]
+  var limits: DeliveryLimits
+  /// When it had arrived, µs since 2000-01-01 UTC.
+  var now: Int64
+
+  /// SHA-256 of the bytes: the key where a repeated body is a repetition.
+  var digest: [UInt8] { sha256(bytes) }
+  /// Without parameters, in lower case; empty when there is none.
+  var contentType: String {
+    let value = (headers["content-type"] ?? "").split(separator: ";", omittingEmptySubsequences: false).first ?? ""
+    return value.lowercased().filter { $0 != " " && $0 != "\t" }
+  }
+}
+
+/// What a route makes of a body.
+enum RouteDecision {
+  /// Store it, and answer when that is committed or has failed.
+  case deliver(Delivery, answer: @Sendable (DeliveryOutcome) -> HTTPAnswer)
+  case answer(HTTPAnswer)
+}
+
+struct IngestRoute: Sendable {
+  var method: String
+  var path: String
+  /// Tells the keys of one route's senders from another's; never changes.
+  var kind: String
+  /// How this protocol says that nothing can be taken now (a standby, or full), for its senders to try again.
+  var unavailable: @Sendable (_ retryAfterSeconds: Int) -> HTTPAnswer = { .unavailable(retryAfterSeconds: $0) }
+  var decode: @Sendable (HTTPBody) -> RouteDecision
+}
+
+/// All routes that take records.
+enum IngestRoutes {
+  static let all: [IngestRoute] = []
+
+  static func find(_ method: String, _ path: String) -> IngestRoute? {
+    all.first { $0.method == method && $0.path == path }
+  }
+  /// Methods that a path takes; empty where it is none of ours.
+  static func methods(_ path: String) -> [String] { all.filter { $0.path == path }.map(\.method) }
+}
+
+extension HTTPAnswer {
+  static func unavailable(retryAfterSeconds: Int) -> HTTPAnswer {
+    HTTPAnswer(
+      status: 503, text: "can't take records now, try again\n",
+      headers: [HTTPHeader("Retry-After", String(max(1, retryAfterSeconds)))])
+  }
+}
