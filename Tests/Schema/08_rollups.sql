@@ -56,11 +56,12 @@ FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now
 
 -- One at a time.
 \! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; SELECT FROM telemetry.rollup_state FOR UPDATE; SELECT pg_sleep(1)" >/dev/null 2>&1 &
-SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND pid <> pg_backend_pid() AND datname = current_database())', 'another merges');
+SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.rollup_state''::regclass AND mode = ''RowShareLock'' AND pid <> pg_backend_pid())', 'another merges');
 SELECT pg_temp.expect_error('SELECT telemetry.merge_rollups(''5 s'', 1)', '55P03');
 SELECT pg_temp.expect_error('SELECT telemetry.fold_rollups(''5 s'')', '55P03');
 
 \connect - standwatch_analyst
+SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE;
 \ir helpers.sql
 SELECT pg_temp.expect(count(*) > 0, 'analysts read them') FROM telemetry.day;
 SELECT pg_temp.expect_error('SELECT telemetry.merge_rollups(''5 s'', 1)', '42501');
