@@ -173,7 +173,6 @@ private func stored(_ count: Int, duplicate: Bool = false) -> String {
     try first.send(Array("POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 80001\r\n\r\n".utf8) + half)
     try bench.harness.wait("the first body") { _ in
       let second = try bench.post(half)
-      print("SECOND", second)
       return second.status == 503 && second.headers["retry-after"] != nil
     }
     try first.send([0x20])

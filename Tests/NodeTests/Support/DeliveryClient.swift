@@ -168,7 +168,9 @@ final class HTTPConnection {
       case .done(let count): received += chunk[..<count]
       case .closed, .failed: return nil
       case .wouldBlock:
-        if wait(descriptor.raw, for: .read, until: deadline).isEmpty { throw TestTimeout(what: "a reply, line \(line); \(received.count) bytes came") }
+        if wait(descriptor.raw, for: .read, until: deadline).isEmpty {
+          throw TestTimeout(what: "a reply, line \(line); \(received.count) bytes came")
+        }
       }
     }
   }
