@@ -50,7 +50,7 @@ struct IngestRoute: Sendable {
 
 /// All routes that take records.
 enum IngestRoutes {
-  static let all: [IngestRoute] = [jsonLinesRoute]
+  static let all: [IngestRoute] = [jsonLinesRoute] + otlpRoutes + InfluxRoutes.all
 
   static func find(_ method: String, _ path: String) -> IngestRoute? {
     all.first { $0.method == method && $0.path == path }
