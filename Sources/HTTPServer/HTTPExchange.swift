@@ -68,7 +68,8 @@ final class Exchange {
   /// True when there was one.
   func rouse(_ now: BootInstant) -> Bool {
     guard now >= rouseAt else { return false }
-    rouseAt = now.adding(milliseconds: 20)
+    // Rarer where there are many: looking costs for each.
+    rouseAt = now.adding(milliseconds: 20 + Int64(clients.count / 10))
     let suspended = Set(uploads.values.lazy.filter(\.isSuspended).map(\.client))
     let waiting = clients.filter { $0.value.deadline != nil && !suspended.contains($0.key) }.map { ($0.key, $0.value) }
     let ready = waitAny(waiting.map { (descriptor: $0.1.descriptor, wanted: Ready.read) }, until: now)
