@@ -5,14 +5,13 @@ import subprocess
 import time
 import unittest
 
-from support import ROOT, LabTest
+from support import SENDERS_PYTHON, LabTest
 
 from lab import faults
 from lab.load import CLIENT
 from lab.node import HTTP_PORT
 from lab.processes import spawn, stop, wait_until
 
-PYTHON = os.path.join(ROOT, ".build", "python", "bin", "python")
 INFLUX_PORT = 8094
 # Numbered points for some seconds; says how many there were, and which writes failed for good.
 WRITER = r"""
@@ -83,7 +82,7 @@ class Influx(LabTest):
     def python(self, script, *words):
         """Runs a sender on the client's machine; the JSON it prints."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), PYTHON, "-c", script, *map(str, words)],
+            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), SENDERS_PYTHON, "-c", script, *map(str, words)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout.splitlines()[-1])
@@ -102,7 +101,7 @@ class Influx(LabTest):
 
     def check_writer(self, kind):
         path = os.path.join(self.world.folder, kind)
-        writer = spawn([PYTHON, "-c", WRITER, kind, self.url(), "7"], path,
+        writer = spawn([SENDERS_PYTHON, "-c", WRITER, kind, self.url(), "7"], path,
                        namespace=self.world.network.namespace(CLIENT))
         self.addCleanup(stop, writer)
         host = f"h-{kind}"

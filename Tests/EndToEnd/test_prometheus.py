@@ -4,13 +4,12 @@ import os
 import subprocess
 import unittest
 
-from support import ROOT, LabTest
+from support import SENDERS_PYTHON, LabTest
 
 from lab import faults
 from lab.load import CLIENT
 from lab.processes import stop, wait_until
 
-PYTHON = os.path.join(ROOT, ".build", "python", "bin", "python")
 EXPORTER_PORT, LIBRARY_PORT = 9100, 9101
 LIBRARY = r"""
 import sys, threading
@@ -56,7 +55,7 @@ class Prometheus(LabTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.exporter = cls.start_exporter()
-        cls.world.spawn_in(CLIENT, [PYTHON, "-c", LIBRARY, LIBRARY_PORT], "library.log")
+        cls.world.spawn_in(CLIENT, [SENDERS_PYTHON, "-c", LIBRARY, LIBRARY_PORT], "library.log")
 
     @classmethod
     def start_exporter(cls):
@@ -67,7 +66,7 @@ class Prometheus(LabTest):
         """What a target says now: {(name, sorted labels): value}."""
         client = self.world.network.address(CLIENT)
         done = subprocess.run(
-            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), PYTHON, "-c", READER,
+            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), SENDERS_PYTHON, "-c", READER,
              f"http://{client}:{port}/metrics"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
