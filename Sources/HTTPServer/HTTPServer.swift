@@ -58,6 +58,8 @@ public import Platform
     return times.compactMap { $0 }.min()
   }
 
+  /// Whether `takeRequest` may have one.
+  public var hasRequest: Bool { !exchange.ready.isEmpty }
   /// The next request whose body is whole; its connection waits until `finish`.
   public mutating func takeRequest() -> (ticket: HTTPTicket, request: HTTPRequest)? {
     while let number = exchange.ready.first {

@@ -72,6 +72,27 @@ public enum NativeReply: Equatable, Sendable {
   }
 }
 
+/// What an application can say to its host's agent besides records.
+public enum LocalRequest: Equatable, Sendable {
+  case hello(app: String?, wantsAnswers: Bool)
+  case ping(Int64)
+
+  /// Nil when the line is neither; an app that is no name is passed over.
+  public init?(line: some Collection<UInt8>) {
+    guard let members = SmallObject(line) else { return nil }
+    if let hello = members.object("hello") {
+      let app = hello.text("app").flatMap { app in
+        (1...200).contains(app.utf8.count) && app.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? app : nil
+      }
+      self = .hello(app: app, wantsAnswers: hello.isTrue("ack"))
+    } else if let number = members.number("ping") {
+      self = .ping(number)
+    } else {
+      return nil
+    }
+  }
+}
+
 extension Hello {
   /// The line that a sender sends first, with its newline.
   public var line: [UInt8] {

@@ -207,7 +207,7 @@ class OpenTelemetry(LabTest):
             ("/v1/logs", {"Content-Type": "text/plain"}, b"hello"), ("/v1/logs", {**JSON, "Content-Encoding": "br"}, b"x"),
             ("/v1/logs", packed, bomb), ("/v1/logs", packed, b"no gzip"), ("/v1/logs", JSON, many),
             ("/v1/profiles", PROTOBUF, b""))
-        self.assertEqual([status for status, _, _ in answers], [400, 400, 400, 415, 415, 413, 400, 413, 404])
+        self.assertEqual([status for status, _, _ in answers], [400, 400, 400, 415, 415, 413, 400, 413, 405])
         # google.rpc.Status: code 3, then the message.
         self.assertEqual(answers[0][2][:2], b"\x08\x03")
         self.assertIn(b"groups are not supported", answers[0][2])

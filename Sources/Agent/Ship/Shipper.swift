@@ -203,7 +203,9 @@ final class Shipper {
     for _ in 0..<min(failures, 20) { bound = min(bound * 1.5, failures < 50 ? 100 : 1000) }
     return jittered(Int64(bound))
   }
-  private func jittered(_ milliseconds: Int64) -> Int64 { Int64.random(in: (milliseconds / 2)...(milliseconds * 3 / 2)) }
+  private func jittered(_ milliseconds: Int64) -> Int64 {
+    Int64.random(in: (milliseconds / 2)...(milliseconds * 3 / 2))
+  }
 
   // MARK: sending
 

@@ -83,6 +83,13 @@ struct SpoolCore: ~Copyable {
   var failure = ""
   /// Everything up to here was acknowledged.
   var acked: SpoolMark
+  /// The segment that this run grows is still to be made: the disk was full when it started.
+  private var beginning: Beginning?
+  private struct Beginning {
+    var generation: Int
+    var stream: StreamName
+    var first: Int64
+  }
   /// For the age of what waits: (mark, µs since 1970), oldest first, thinned.
   private var ages: [(mark: SpoolMark, wall: Int64)] = []
   /// Of the files set aside.
@@ -98,10 +105,17 @@ struct SpoolCore: ~Copyable {
     let isClean = try recover()
     let last = segments.last
     if let last, isClean {
-      try begin(generation: last.generation, stream: last.stream, first: last.next)
+      beginning = Beginning(generation: last.generation, stream: last.stream, first: last.next)
       unconfirmedFrom = SpoolMark(generation: last.generation, seq: last.next)
     } else {
-      try begin(generation: (last?.generation ?? 0) + 1, stream: SpoolCore.newStream(), first: 1)
+      beginning = Beginning(generation: (last?.generation ?? 0) + 1, stream: SpoolCore.newStream(), first: 1)
+    }
+    do throws(SystemError) {
+      try beginIfDue()
+    } catch {
+      // On a full disk what is there is sent first, which makes room.
+      if segments.isEmpty { throw error }
+      failure = error.description
     }
     durable = written
     for segment in segments where segment.count > 0 {
@@ -110,6 +124,11 @@ struct SpoolCore: ~Copyable {
     if let first = segments.first { acked = SpoolMark(generation: first.generation, seq: first.first - 1) }
   }
 
+  private mutating func beginIfDue() throws(SystemError) {
+    guard let next = beginning else { return }
+    try begin(generation: next.generation, stream: next.stream, first: next.first)
+    beginning = nil
+  }
   static func newStream() -> StreamName {
     guard let name = StreamName(bytes: randomBytes(16)) else { preconditionFailure("16 bytes are a name") }
     return name
@@ -149,6 +168,7 @@ struct SpoolCore: ~Copyable {
       return .full(reason: "the spool's \(limit) bytes are used up")
     }
     do throws(SystemError) {
+      try beginIfDue()
       if active.bytes + need > segmentLimit && active.count > 0 { try rotate(now: now) }
       let frame = SpoolFormat.frame(
         active.stream, first: active.next, at: now, count: count, notes: noted, lines: lines)
@@ -230,6 +250,7 @@ struct SpoolCore: ~Copyable {
     func isDone(_ segment: Segment) -> Bool {
       segment.generation < generation || segment.generation == generation && segment.next - 1 <= seq
     }
+    try beginIfDue()
     // A big last segment is given up, too, so that its room is there again.
     if isDone(active), active.count > 0, active.bytes > segmentLimit / 4 { try rotate(now: 0) }
     while segments.count > 1, isDone(segments[0]) {

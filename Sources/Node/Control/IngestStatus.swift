@@ -5,6 +5,7 @@ extension StatusBoard {
     let seen = ingest.snapshot()
     var told = NodeStatus.Ingest()
     told.connections = ["native": seen.connections.native, "syslog-tcp": seen.connections.syslogTCP]
+    told.connections.merge(seen.connections.delivering) { $1 }
     told.recordsPerSecond = seen.committedPerSecond
     told.received = UInt64(clamping: seen.received)
     told.committed = UInt64(clamping: seen.committed)

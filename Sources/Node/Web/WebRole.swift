@@ -92,14 +92,13 @@ public final class WebRole: Sendable {
 
   /// Bodies that are whole go to the intake, its answers to the clients; other requests have their turn in between.
   private static func serveIntake(_ intake: inout WebIngest?, _ server: inout HTTPServer) {
-    intake?.answerAll(&server)
-    while let (ticket, request) = server.takeRequest() {
-      intake?.take(ticket, request, &server)
-      server.run()
+    repeat {
       intake?.answerAll(&server)
-    }
-    intake?.expire(&server)
-    server.run()
+      if let (ticket, request) = server.takeRequest() { intake?.take(ticket, request, &server) }
+      intake?.expire(&server)
+      server.run()
+      // That run may have made the next one whole: nothing else would wake us for it.
+    } while server.hasRequest
   }
 
   /// A few at a time: requests of those already there come first.

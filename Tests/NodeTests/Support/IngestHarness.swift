@@ -21,11 +21,13 @@ final class IngestHarness: Sendable {
   var syslogTCP: SocketAddress { configuration.listen.syslogTCP[0] }
   var syslogUDP: SocketAddress { configuration.listen.syslogUDP[0] }
   var influxTCP: SocketAddress { configuration.listen.influxTCP[0] }
+  var forward: SocketAddress { configuration.listen.forward[0] }
+  var zabbix: SocketAddress { configuration.listen.zabbix[0] }
 
   init(
     server: PrivatePostgres? = nil, settings: IngestSettings = IngestSettings(), lanes: Int = 2,
     bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil,
-    scrape: [NodeConfiguration.Scrape.Target] = []
+    scrape: [NodeConfiguration.Scrape.Target] = [], forwardSharedKey: [UInt8]? = nil
   ) throws {
     let server = try server ?? PrivatePostgres.shared.get()
     var connection = try server.makeDatabase()
@@ -43,6 +45,9 @@ final class IngestHarness: Sendable {
         native: [try address()], syslogTCP: [try address()], syslogUDP: [try address()], http: []),
       ingest: bounds, timing: .init())
     configuration.listen.influxTCP = [try address()]
+    configuration.listen.forward = [try address()]
+    configuration.listen.zabbix = [try address()]
+    configuration.listen.forwardSharedKey = forwardSharedKey
     configuration.scrape.targets = scrape
     self.configuration = configuration
     sessions = DatabaseSessions(
