@@ -21,7 +21,8 @@ from influxdb_client.client.write.retry import WritesRetry
 from influxdb_client.client.write_api import SYNCHRONOUS
 kind, url, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 failed = []
-retries = WritesRetry(total=20, retry_interval=0.2, max_retry_delay=1, exponential_base=1, jitter_interval=0)
+retries = WritesRetry(total=20, retry_interval=0.2, max_retry_delay=1, exponential_base=1, jitter_interval=0,
+                      allowed_methods=["POST"])
 client = InfluxDBClient(url=url, token="t", org="o", timeout=5000, retries=retries, enable_gzip=kind == "batching")
 if kind == "sync":
     api = client.write_api(write_options=SYNCHRONOUS)
@@ -82,7 +83,8 @@ class Influx(LabTest):
     def python(self, script, *words):
         """Runs a sender on the client's machine; the JSON it prints."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), SENDERS_PYTHON, "-c", script, *map(str, words)],
+            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), SENDERS_PYTHON, "-c", script,
+             *map(str, words)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout.splitlines()[-1])
@@ -96,7 +98,8 @@ class Influx(LabTest):
 
     def metrics(self, name, host):
         return self.world.database.sql(
-            f"SELECT m.value, m.labels FROM telemetry.metric AS m JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
+            "SELECT m.value, m.labels FROM telemetry.metric AS m "
+            "JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
             f"JOIN telemetry.host AS h ON h.id = m.host_id WHERE n.name = '{name}' AND h.name = '{host}' ORDER BY 1")
 
     def test_the_client_in_its_modes_loses_and_doubles_nothing_over_a_takeover(self):
@@ -136,8 +139,9 @@ class Influx(LabTest):
         status, error, _ = found["error"]
         self.assertEqual((status, error["code"]), (400, "invalid"))
         self.assertIn("partial write: line 2: missing fields dropped=1", error["message"])
-        self.assertEqual(self.world.database.value("SELECT count(*) FROM telemetry.metric AS m JOIN telemetry.metric_name "
-                                                   "AS n ON n.id = m.metric_id WHERE n.name = 'good.f'"), "2")
+        self.assertEqual(self.world.database.value(
+            "SELECT count(*) FROM telemetry.metric AS m JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
+            "WHERE n.name = 'good.f'"), "2")
         self.assertEqual(
             self.world.database.value("SELECT string_agg(reason, ',') FROM ingest.rejected "
                                       "WHERE convert_from(raw, 'UTF8') = 'bad'"), "influx: missing fields")
