@@ -7,7 +7,9 @@ import Testing
 /// A folder of its own that is removed afterwards.
 final class TemporaryFolder {
   // In memory where that is possible: the tests sync hundreds of times.
-  let path = (isFolder("/dev/shm") ? "/dev/shm" : "/tmp") + "/standwatch-spool-\(processIdentifier())-\(UInt64.random(in: 0...UInt64.max))"
+  let path =
+    (isFolder("/dev/shm") ? "/dev/shm" : "/tmp")
+    + "/standwatch-spool-\(processIdentifier())-\(UInt64.random(in: 0...UInt64.max))"
   init() throws {
     configureLog(threshold: LogLevel(rawValue: 3) ?? .error, identity: "")
     try makeFolder(path, mode: 0o700)

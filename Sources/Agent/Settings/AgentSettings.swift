@@ -2,7 +2,7 @@
 public import Configuration
 public import Platform
 
-/// What one agent does; /etc/standwatch/agent.json5.
+/// What one agent does; /etc/standwatch-agent/agent.json5.
 public struct AgentSettings: Sendable, Equatable {
   /// Where to send: the service IP; further addresses are tried in turn.
   public var servers: [SocketAddress]
@@ -145,7 +145,7 @@ extension AgentSettings {
     let listen = ListenSettings(
       unix: unix, tcp: tcp, app: try name(&section, "app") ?? "local",
       maxConnections: try section.integer("maxConnections", in: 1...10_000, default: 256),
-      maxLine: try section.integer("maxLine", in: 1024...65_536, default: 65_536), status: status)
+      maxLine: try section.integer("maxLine", in: 1024...65_000, default: 65_000), status: status)
     try section.finish()
     return listen
   }
