@@ -213,8 +213,7 @@ def start_the_agent(test, site, text):
     first, _, status = text.partition("standwatch-agent --status")
     site.run("client", first)
     wait_until(lambda: site.run("client", "standwatch-agent --status", check=False)[0] == 0, 20,
-               lambda: "all is well; " + site.run("client", "standwatch-agent --status; tail /var/log/standwatch-agent.log",
-                                                  check=False)[1])
+               lambda: site.run("client", "standwatch-agent --status; tail /var/log/standwatch-agent.log", check=False)[1])
     said = site.run("client", "standwatch-agent --status" + status)[1]
     test.assertIn("all is well", said)
     test.assertEqual(site.run("client", "ps -o user= -C standwatch-agent")[1].strip()[:7], "standwa")
@@ -379,7 +378,8 @@ def opentelemetry(test, site, text):
 def influx(test, site, text):
     site.run("client", text)
     test.assertEqual(site.sql(
-        "SELECT string_agg(n.name || '=' || m.value || ' ' || h.name || ' ' || a.name || ' ' || m.labels, '; ' ORDER BY n.name) "
+        "SELECT string_agg(n.name || '=' || m.value || ' ' || h.name || ' ' || a.name || ' ' || m.labels, '; ' "
+        "ORDER BY n.name) "
         "FROM telemetry.metric AS m JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
         "JOIN telemetry.host AS h ON h.id = m.host_id JOIN telemetry.app AS a ON a.id = m.app_id "
         "WHERE n.name LIKE 'press.%'"),
@@ -566,7 +566,8 @@ INLINE = {
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl switchover": "day_to_day",
-        "hactl watch HOST": "somebody_watches", "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
+        "hactl watch HOST": "somebody_watches",
+        "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
         "hactl COMMAND --help": "the_help", "hactl no-promote NODE --off": "day_to_day",
         "systemctl restart postgresql": "encrypt",
         "journalctl -u standwatchd": "systemd's own, for the unit's name",
