@@ -144,8 +144,9 @@ final class Shipper {
       let opened = try startConnect(servers[server])
       setUserTimeout(opened.raw, milliseconds: 500)
       socket = consume opened
-      // A packet that met no address is not sent again for a second: the first attempts are short.
-      let patience = failures < 20 ? jittered(40) : Self.connectMilliseconds
+      // A packet that met no address is not sent again for a second: the first attempts are short. A service that is
+      // far away is reached by the later ones.
+      let patience = failures < 20 ? jittered(40) : failures < 60 ? Self.connectMilliseconds : 1500
       phase = .connecting(abandon: now.adding(milliseconds: patience))
     } catch {
       lose(error.description, now)
