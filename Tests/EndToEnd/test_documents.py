@@ -217,7 +217,8 @@ def start_the_agent(test, site, text):
                                 check=False)[1])
     said = site.run("client", "standwatch-agent --status" + status)[1]
     test.assertIn("all is well", said)
-    test.assertEqual(site.run("client", "ps -o user= -C standwatch-agent")[1].strip()[:7], "standwa")
+    owner = site.run("client", 'stat -c %U "/proc/$(cat /run/standwatch-agent-unit/pid)"')[1].strip()
+    test.assertEqual(owner, "standwatch-agent")
 
 
 @step("README.md", "echo '{\"type\"")
