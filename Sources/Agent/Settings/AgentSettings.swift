@@ -61,8 +61,12 @@ extension AgentSettings {
     var root = try ConfigurationSection(
       ConfigurationValue.parse(bytes, file: file, example: example), file: file, path: "")
     let host = try name(&root, "host") ?? hostName()
+    let source = try name(&root, "source") ?? "\(host)/agent"
+    guard source.utf8.count <= 200 else {
+      throw root.error("host", "is longer than 194 bytes", "Write a shorter one, or a source")
+    }
     let settings = AgentSettings(
-      servers: try servers(&root), host: host, source: try name(&root, "source") ?? "\(host)/agent",
+      servers: try servers(&root), host: host, source: source,
       app: try name(&root, "app") ?? "host", logLevel: try level(&root), spool: try spool(&root),
       listen: try listen(&root), collect: try CollectSettings(&root), follow: try FollowSettings(&root))
     try root.finish()

@@ -316,6 +316,7 @@ final class Shipper {
     switch reply {
     case .welcome(let node, let epoch, let committed, let window, _):
       guard phase == .greeting else { return lose("a second welcome", now) }
+      guard (0..<1 << 62).contains(committed) else { return lose("a welcome with committed \(committed)", now) }
       self.window = min(max(1, window), 1 << 20)
       welcomed(node, epoch, committed, now)
     case .ack(let seq): settle(seq, now)
