@@ -118,7 +118,7 @@ private let malformed: [(String, String)] = [
       let rejects = contents?.rejects ?? []
       #expect(rejects.allSatisfy { $0.reason.contains("outside of the accepted range") }, "\(rejects)")
       #expect(
-        contents?.claims == [Claim(stream: Hello(source: "mes-07", stream: "s1", oldest: 1).streamID, prev: 0, last: 1)]
+        contents?.claims == [Claim(stream: Hello(source: "mes-07", stream: "s1", oldest: 1).streamID, first: 1, last: 1)]
       )
     } catch {
       continue

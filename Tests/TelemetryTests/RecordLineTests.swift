@@ -48,7 +48,7 @@ private let samples: [Record.Body] = {
   connection.feed(line)
   var decoder = NativeDecoder(window: TimeWindow(from: .min, until: .max), namesLog2: 10)
   var batch = Batch()
-  batch.addRecord(record, &decoder)
+  _ = batch.add(record, stream: Batch.noStream, seq: 0, names: &decoder.names, window: decoder.window, source: "")
   let decoded = try Contents(connection.batch)
   #expect(decoded.rejects.isEmpty, "\(decoded.rejects) \(String(decoding: line, as: UTF8.self))")
   let direct = try Contents(batch)

@@ -166,7 +166,8 @@ extension NodeConfiguration {
         "maxConnectionsPerAddress", in: 1...100_000, default: standard.maxConnectionsPerAddress),
       maxLine: try section.integer("maxLine", in: 1024...(1 << 20), default: standard.maxLine),
       window: try section.integer("window", in: 1...(1 << 20), default: standard.window),
-      allowAnonymous: try section.boolean("allowAnonymous", default: standard.allowAnonymous))
+      allowAnonymous: try section.boolean("allowAnonymous", default: standard.allowAnonymous),
+      rollups: try section.boolean("rollups", default: standard.rollups))
     try section.finish()
     return ingest
   }

@@ -108,9 +108,12 @@ public struct NodeConfiguration: Sendable {
     public var window: Int
     /// Whether lines without a hello are taken (and never acknowledged).
     public var allowAnonymous: Bool
+    /// Whether rollups are written beside the records.
+    public var rollups: Bool
     public init(
       memoryBytes: Int = 64 << 20, perSourceBytes: Int = 4 << 20, maxConnections: Int = 8192,
-      maxConnectionsPerAddress: Int = 4096, maxLine: Int = 65536, window: Int = 65536, allowAnonymous: Bool = false
+      maxConnectionsPerAddress: Int = 4096, maxLine: Int = 65536, window: Int = 65536, allowAnonymous: Bool = false,
+      rollups: Bool = true
     ) {
       self.memoryBytes = memoryBytes
       self.perSourceBytes = perSourceBytes
@@ -119,6 +122,7 @@ public struct NodeConfiguration: Sendable {
       self.maxLine = maxLine
       self.window = window
       self.allowAnonymous = allowAnonymous
+      self.rollups = rollups
     }
   }
 

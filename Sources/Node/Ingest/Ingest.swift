@@ -4,7 +4,7 @@ internal import Postgres
 internal import Telemetry
 
 /// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
-/// "retention" and, where there are targets, "scrape".
+/// "retention", "rollups" and, where there are targets, "scrape".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -17,6 +17,8 @@ public final class Ingest: Sendable {
   private let retentionInterrupt: Interrupt
   private let scrape: Mailbox<ScrapeCommand>
   private let scraped = Guarded(ScrapeSnapshot())
+  private let merging: Mailbox<RetentionCommand>
+  private let mergingInterrupt: Interrupt
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -48,6 +50,8 @@ public final class Ingest: Sendable {
     retention = try Mailbox(capacity: 256)
     retentionInterrupt = try Interrupt()
     scrape = try Mailbox(capacity: 256)
+    merging = try Mailbox(capacity: 256)
+    mergingInterrupt = try Interrupt()
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -60,10 +64,11 @@ public final class Ingest: Sendable {
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
     let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }
+    let hasRollups = configuration.ingest.rollups
     for handle in lanes {
       let thread = try RoleThread(name: "lane-\(handle.number)") {
         var lane = Lane(
-          handle: handle, sessions: sessions, settings: settings, report: report, post: post,
+          handle: handle, sessions: sessions, settings: settings, hasRollups: hasRollups, report: report, post: post,
           needPartitions: { upkeep.post(.ensurePartitions) })
         lane.run()
       }
@@ -82,6 +87,13 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(retaining)
+    let (merging, mergingInterrupt) = (merging, mergingInterrupt)
+    let rollingUp = try RoleThread(name: "rollups") {
+      var role = RollupMerging(
+        sessions: sessions, settings: settings, mailbox: merging, interrupt: mergingInterrupt)
+      role.run()
+    }
+    keep(rollingUp)
     if !configuration.scrape.targets.isEmpty { try startScraper() }
   }
   private func startScraper() throws {
@@ -108,6 +120,7 @@ public final class Ingest: Sendable {
     mailbox.post(.activate(activation, operation: operation))
     retention.post(.activate(activation))
     scrape.post(.activate)
+    merging.post(.activate(activation))
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
@@ -124,6 +137,8 @@ public final class Ingest: Sendable {
   private func haltBystanders() {
     retention.post(.halt)
     retentionInterrupt.raise()
+    merging.post(.halt)
+    mergingInterrupt.raise()
     scrape.post(.halt)
   }
   /// Whether deliveries can be taken now; a moment later it may be otherwise.
@@ -152,6 +167,8 @@ public final class Ingest: Sendable {
     scrape.post(.shutDown)
     retention.post(.shutDown)
     retentionInterrupt.raise()
+    merging.post(.shutDown)
+    mergingInterrupt.raise()
     let running = threads.withLock { threads in
       let running = threads
       threads = []

@@ -174,7 +174,11 @@ extension Intake {
         perform(connection, [DeliveryAction.close(reason: "no PING in time")])
       }
     }
-    for front in fronts { resumeHeld(front) }
+    for front in fronts {
+      front.native.names.allowPatterns(settings.patternsPerTick)
+      front.syslog.names.allowPatterns(settings.patternsPerTick)
+      resumeHeld(front)
+    }
     closeHogs()
     if activation != nil, now >= nextShedFlush, !shed.isEmpty, upkeep.post(.shed(shed.rows)) == .posted {
       nextShedFlush = now.adding(milliseconds: settings.shedFlushMilliseconds)

@@ -152,6 +152,7 @@ struct Upkeep: ~Copyable {
     let back = values["accept_past_days"].map { Int($0) } ?? settings.daysBack
     let ahead = values["accept_ahead_days"].map { Int($0) } ?? settings.daysAhead
     _ = try session.connection.run("SELECT telemetry.ensure_partitions(\(back), \(ahead))", deadline: deadline)
+    _ = try session.connection.run("SELECT telemetry.ensure_rollups(\(back), \(ahead))", deadline: deadline)
   }
   private mutating func readSettings(_ session: LaneConnection) throws(PostgresError) {
     let rows = try session.connection.run(
