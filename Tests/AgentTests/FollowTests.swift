@@ -4,7 +4,8 @@ import Platform
 import Telemetry
 import Testing
 
-private func source(_ folder: borrowing Folder, _ names: [String] = ["app.log"], beginning: Bool = true) -> FollowSource {
+private func source(_ folder: borrowing Folder, _ names: [String] = ["app.log"], beginning: Bool = true) -> FollowSource
+{
   var source = FollowSource(paths: names.map { "\(folder.path)/\($0)" }, app: "shop")
   (source.readsFromBeginning, source.zone, source.flushMilliseconds) = (beginning, .fixed(0), 1000)
   return source
@@ -25,7 +26,9 @@ private func source(_ folder: borrowing Folder, _ names: [String] = ["app.log"],
   #expect(follow.records.count == 3)
 }
 
-@Test func `an agent that starts again goes on where the spool stands, and a batch it did not take is read again`() throws {
+@Test func `an agent that starts again goes on where the spool stands, and a batch it did not take is read again`()
+  throws
+{
   let folder = try Folder()
   var follow = Following(source(folder))
   try folder.append("app.log", "1\n2\n3\n")
@@ -39,7 +42,9 @@ private func source(_ folder: borrowing Folder, _ names: [String] = ["app.log"],
   #expect(follow.messages == ["1", "2", "3", "4", "5"])
 }
 
-@Test func `at the first start what is there is passed over unless it is asked for, and later files are read whole`() throws {
+@Test func `at the first start what is there is passed over unless it is asked for, and later files are read whole`()
+  throws
+{
   let folder = try Folder()
   try folder.append("a.log", "old\n")
   var follow = Following(source(folder, ["*.log"], beginning: false))
@@ -257,7 +262,8 @@ private func source(_ folder: borrowing Folder, _ names: [String] = ["app.log"],
       switch Int.random(in: 0..<10, using: &random) {
       case 0..<5:
         let lines = Int.random(in: 1...30, using: &random)
-        try folder.append("app.log", (next..<next + lines).map { "\($0) \(String(repeating: "y", count: $0 % 90))\n" }.joined())
+        try folder.append(
+          "app.log", (next..<next + lines).map { "\($0) \(String(repeating: "y", count: $0 % 90))\n" }.joined())
         next += lines
       case 5 where next > 0 && fileIdentity("\(folder.path)/app.log") != nil:
         rotated += 1
@@ -380,7 +386,9 @@ struct SeededRandom: RandomNumberGenerator {
   for count in 0..<encoded.count { _ = FilePosition(Array(encoded[..<count])) }
   for _ in 0..<5000 {
     var bytes = encoded
-    for _ in 0..<3 { bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+    for _ in 0..<3 {
+      bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+    }
     if let odd = FilePosition(bytes) { _ = odd.isGood(for: file.raw, identity) }
   }
 }

@@ -27,22 +27,28 @@ private let head = #""__CURSOR":"s=1;i=2","__REALTIME_TIMESTAMP":"17951652000000
 
 @Test func `what is no entry of the journal is none, and never traps`() {
   let odd = [
-    "", " ", "{}", "[]", "{", "}", "null", "{\(head)", "{\(head)} x", #"{"__CURSOR":"x"}"#, #"{"__CURSOR":"","__REALTIME_TIMESTAMP":"1"}"#,
+    "", " ", "{}", "[]", "{", "}", "null", "{\(head)", "{\(head)} x", #"{"__CURSOR":"x"}"#,
+    #"{"__CURSOR":"","__REALTIME_TIMESTAMP":"1"}"#,
     #"{"__CURSOR":1,"__REALTIME_TIMESTAMP":"1"}"#, #"{"__CURSOR":"x","__REALTIME_TIMESTAMP":"-1"}"#,
     #"{"__CURSOR":"x","__REALTIME_TIMESTAMP":"99999999999999999999"}"#, #"{"__CURSOR":"x","__REALTIME_TIMESTAMP":1}"#,
     #"{\#(head),"MESSAGE":"\ud800"}"#, #"{\#(head),"MESSAGE":"\u0000"}"#, #"{\#(head),"MESSAGE":[1,}"#,
     "{\"__CURSOR\":\"\(String(repeating: "x", count: 1000))\",\"__REALTIME_TIMESTAMP\":\"1\"}",
-    String(repeating: "[", count: 100_000), "{\"a\":" + String(repeating: "[", count: 100_000), "\u{0}", "-- No entries --",
+    String(repeating: "[", count: 100_000), "{\"a\":" + String(repeating: "[", count: 100_000), "\u{0}",
+    "-- No entries --",
   ]
   for text in odd { #expect(entry(text) == nil, "\(text.prefix(60))") }
-  for value in ["[]", "[[]]", "[[[1]]]", "[256]", "[-1]", "[1.5]", "[\"\"]", "[{}]", "[null]", "{}", "true", "[\"\\\\\"]"] {
+  for value in [
+    "[]", "[[]]", "[[[1]]]", "[256]", "[-1]", "[1.5]", "[\"\"]", "[{}]", "[null]", "{}", "true", "[\"\\\\\"]",
+  ] {
     #expect(entry("{\(head),\"MESSAGE\":\(value)}") != nil, "\(value)")
   }
   var random = SeededRandom(state: 11)
   let seed = Array(#"{\#(head),"PRIORITY":"3","MESSAGE":[["x"],[1,2]],"_COMM":"é\n"}"#.utf8)
   for _ in 0..<20_000 {
     var bytes = seed
-    for _ in 0..<3 { bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+    for _ in 0..<3 {
+      bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+    }
     if let found = JournalEntry(bytes[...]) { #expect(found.realtime >= 0 && (0...7).contains(found.severity)) }
   }
 }
@@ -179,5 +185,7 @@ private func deliver(_ text: String, to path: String) throws {
   }
   // 20 seconds: after 1, 2, 4 and 8 of them.
   #expect((3...5).contains(follower.starts), "\(follower.starts)")
-  for odd in ["", "x", "5", "-5\nx", "5\n"] { _ = JournalFollower(settings, host: "h", positions: ["journal": Array(odd.utf8)]) }
+  for odd in ["", "x", "5", "-5\nx", "5\n"] {
+    _ = JournalFollower(settings, host: "h", positions: ["journal": Array(odd.utf8)])
+  }
 }
