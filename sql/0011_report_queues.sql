@@ -101,12 +101,19 @@ COMMENT ON COLUMN report.login.safe IS 'Its statements end by themselves: statem
 
 -- What all reports rest on.
 
+-- Rankings of all applications read only sums: from these indexes, past the sketches in the rows.
+DROP INDEX telemetry.rollup_hour_at, telemetry.rollup_day_at;
+CREATE INDEX rollup_hour_at ON telemetry.rollup_hour (measure, at)
+  INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
+CREATE INDEX rollup_day_at ON telemetry.rollup_day (measure, at)
+  INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
+
 CREATE FUNCTION report.unit(p_from timestamptz, p_until timestamptz) RETURNS text
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN CASE WHEN p_until - p_from <= interval '6 hours' THEN 'minute'
-    WHEN p_until - p_from <= interval '8 days' THEN 'hour' ELSE 'day' END;
+  RETURN CASE WHEN p_until - p_from <= interval '3 hours' THEN 'minute'
+    WHEN p_until - p_from <= interval '3 days' THEN 'hour' ELSE 'day' END;
 COMMENT ON FUNCTION report.unit IS
-  'In which cells a range is answered: minutes up to 6 hours, hours up to 8 days, UTC days beyond. Reports round a '
+  'In which cells a range is answered: minutes up to 3 hours, hours up to 3 days, UTC days beyond. Reports round a '
   'range outward to whole cells. Example: SELECT report.unit(now() - interval ''1 day'', now())';
 
 CREATE VIEW report.cell AS
@@ -168,6 +175,12 @@ CREATE FUNCTION report.seconds(p_length interval) RETURNS numeric
   RETURN pg_catalog.round(extract(epoch FROM p_length), 3);
 COMMENT ON FUNCTION report.seconds IS
   'An interval in seconds, three decimals. Example: SELECT report.seconds(interval ''1 minute'')';
+
+CREATE FUNCTION report.milliseconds(p_length interval) RETURNS numeric
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN pg_catalog.round(extract(epoch FROM p_length) * 1000, 3);
+COMMENT ON FUNCTION report.milliseconds IS
+  'An interval in milliseconds, three decimals. Example: SELECT report.milliseconds(interval ''1 minute'')';
 
 CREATE FUNCTION report.is_failure(p_status text) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -12,7 +12,7 @@ CREATE FUNCTION report.transaction_steps(p_app text, p_txn text,
   LANGUAGE sql STABLE ROWS 20
   BEGIN ATOMIC
     SELECT pg_catalog.row_number() OVER w, s.ts, h.name, n.name, st.name, report.is_failure(st.name),
-      report.ms(s.elapsed_us), report.seconds(s.ts - pg_catalog.lag(s.ts) OVER w) * 1000, s.attrs
+      report.ms(s.elapsed_us), report.milliseconds(s.ts - pg_catalog.lag(s.ts) OVER w), s.attrs
     FROM telemetry.step AS s
     JOIN telemetry.host AS h ON h.id = s.host_id
     JOIN telemetry.step_name AS n ON n.id = s.step_id
@@ -94,12 +94,12 @@ CREATE FUNCTION report.transactions(p_app text, p_from timestamptz DEFAULT pg_ca
       JOIN telemetry.status AS st ON st.id = t.status_id
     )
     SELECT j.txn, j.state, j.started_at, j.last_at, j.steps, j.step, j.status,
-      report.seconds(j.last_at - j.began_at) * 1000,
+      report.milliseconds(j.last_at - j.began_at),
       CASE WHEN j.state = 'waiting' THEN
         CASE WHEN report.is_open(j.status) THEN j.step
           ELSE (SELECT x.name FROM telemetry.step_name AS x WHERE x.id = j.next_id) END END,
       CASE WHEN j.state = 'waiting'
-        THEN report.seconds(greatest(least(p_until, pg_catalog.now()) - j.last_at, interval '0')) * 1000 END,
+        THEN report.milliseconds(greatest(least(p_until, pg_catalog.now()) - j.last_at, interval '0')) END,
       CASE WHEN j.state = 'waiting' THEN pg_catalog.round(j.wait_ms::numeric, 3) END
     FROM judged AS j;
   END;
@@ -161,8 +161,8 @@ CREATE FUNCTION report.transactions_slowest(p_app text, p_from timestamptz DEFAU
       SELECT DISTINCT ON (f.txn) f.txn, n.name AS step, f.ms
       FROM (
         SELECT s.txn, s.step_id,
-          coalesce(report.ms(s.elapsed_us), report.seconds(s.ts - pg_catalog.lag(s.ts) OVER (
-            PARTITION BY s.txn ORDER BY s.ts, s.stream_id, s.seq)) * 1000) AS ms
+          coalesce(report.ms(s.elapsed_us), report.milliseconds(s.ts - pg_catalog.lag(s.ts) OVER (
+            PARTITION BY s.txn ORDER BY s.ts, s.stream_id, s.seq))) AS ms
         FROM telemetry.step AS s
         WHERE s.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app)
           AND s.ts >= p_from AND s.ts < p_until

@@ -10,8 +10,8 @@ CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAUL
   BEGIN ATOMIC
     SELECT h.name, CASE WHEN coalesce(r.at, d.at) IS NULL THEN 'unseen'
         WHEN r.at + interval '1 minute' > p_at - p_silent_after THEN 'reporting' ELSE 'silent' END,
-      coalesce(least(r.at + interval '1 minute', p_at), d.at),
-      pg_catalog.round(extract(epoch FROM p_at - coalesce(least(r.at + interval '1 minute', p_at), d.at)), 0),
+      coalesce(r.at + interval '1 minute', d.at),
+      greatest(pg_catalog.round(extract(epoch FROM p_at - coalesce(r.at + interval '1 minute', d.at)), 0), 0),
       coalesce(r.apps, 0), coalesce(r.records, 0)
     FROM telemetry.host AS h
     LEFT JOIN (
@@ -29,7 +29,7 @@ CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAUL
   END;
 COMMENT ON FUNCTION report.hosts_at IS
   'Every host at a time. state: reporting, silent (nothing for p_silent_after), unseen (nothing in 30 days). '
-  'last_seen_at to the minute, for silent hosts to the hour; apps and records of the last minutes. Silence is of the '
+  'last_seen_at is the end of the minute of its last record, for silent hosts of the hour; apps and records of the last minutes. Silence is of the '
   'host only if report.gaps has nothing there. Example: SELECT * FROM report.hosts_at(now()) WHERE state = ''silent''';
 
 CREATE VIEW report.host_now AS
