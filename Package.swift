@@ -78,7 +78,8 @@ let package = Package(
     tests(
       "NodeTests",
       [
-        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "TLS", "Compression",
+        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPClient", "TLS",
+        "Compression",
       ]),
   ],
   swiftLanguageModes: [.v6]

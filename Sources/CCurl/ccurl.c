@@ -4,6 +4,7 @@
 #include <string.h>
 
 struct fetch {
+  struct sw_fetcher *fetcher;
   CURL *handle;
   struct curl_slist *headers;
   struct fetch *next;
@@ -19,10 +20,13 @@ struct sw_fetcher {
   struct fetch *under_way;
   /* Given out by sw_fetch_next, freed at the next call. */
   struct fetch *given;
+  /* Bytes of bodies, and their bound. */
+  size_t held, limit;
 };
 
 static void forget(struct fetch *fetch) {
   if (!fetch) return;
+  fetch->fetcher->held -= fetch->count;
   if (fetch->handle) curl_easy_cleanup(fetch->handle);
   curl_slist_free_all(fetch->headers);
   free(fetch->body);
@@ -33,7 +37,8 @@ static void forget(struct fetch *fetch) {
 static size_t take(char *bytes, size_t size, size_t count, void *context) {
   struct fetch *fetch = context;
   size_t length = size * count;
-  if (length > fetch->limit - fetch->count) {
+  struct sw_fetcher *fetcher = fetch->fetcher;
+  if (length > fetch->limit - fetch->count || length > fetcher->limit - fetcher->held) {
     fetch->too_large = 1;
     return 0;
   }
@@ -47,13 +52,15 @@ static size_t take(char *bytes, size_t size, size_t count, void *context) {
   }
   memcpy(fetch->body + fetch->count, bytes, length);
   fetch->count += length;
+  fetcher->held += length;
   return length;
 }
 
-struct sw_fetcher *sw_fetcher_new(void) {
+struct sw_fetcher *sw_fetcher_new(size_t total_limit) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return NULL;
   struct sw_fetcher *fetcher = calloc(1, sizeof *fetcher);
   if (!fetcher) return NULL;
+  fetcher->limit = total_limit;
   fetcher->multi = curl_multi_init();
   if (!fetcher->multi) {
     free(fetcher);
@@ -88,6 +95,7 @@ static int add_header(struct fetch *fetch, const char *line) {
 int sw_fetch_start(struct sw_fetcher *fetcher, struct sw_fetch_wishes wishes) {
   struct fetch *fetch = calloc(1, sizeof *fetch);
   if (!fetch) return 0;
+  fetch->fetcher = fetcher;
   fetch->id = wishes.id;
   fetch->limit = wishes.body_limit;
   fetch->handle = curl_easy_init();
@@ -124,13 +132,15 @@ int sw_fetch_start(struct sw_fetcher *fetcher, struct sw_fetch_wishes wishes) {
   return 1;
 }
 
-void sw_fetch_wait(struct sw_fetcher *fetcher, int other, int milliseconds) {
+void sw_fetch_wait(struct sw_fetcher *fetcher, const int *others, size_t count, int milliseconds) {
   int running = 0, left = 0;
+  struct curl_waitfd also[4];
+  if (count > 4) count = 4;
+  for (size_t i = 0; i < count; i++) also[i] = (struct curl_waitfd){.fd = others[i], .events = CURL_WAIT_POLLIN};
   curl_multi_perform(fetcher->multi, &running);
   /* What is finished already is looked at before anything is waited for. */
-  struct curl_waitfd also = {.fd = other, .events = CURL_WAIT_POLLIN};
   for (struct fetch *fetch = fetcher->under_way; fetch; fetch = fetch->next) left++;
-  curl_multi_poll(fetcher->multi, &also, 1, left > running ? 0 : milliseconds, NULL);
+  curl_multi_poll(fetcher->multi, also, (unsigned)count, left > running ? 0 : milliseconds, NULL);
   curl_multi_perform(fetcher->multi, &running);
 }
 

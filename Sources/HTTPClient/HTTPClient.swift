@@ -28,12 +28,13 @@ public enum Fetched: Equatable, Sendable {
 
 /// Used by one thread. What is under way ends with it.
 @safe public struct HTTPClient: ~Copyable {
-  // Sound: made in init, freed exactly once, in deinit; `SwiftName` pointers from it are copied before the next call.
+  // Sound: made in init, freed exactly once, in deinit; pointers from it are copied before the next call.
   private let fetcher: OpaquePointer
   private let userAgent: String
 
-  public init(userAgent: String) throws(SystemError) {
-    guard let made = unsafe sw_fetcher_new() else { throw .last("curl_multi_init") }
+  /// `maxBytes`: of all bodies under way together; what would exceed it fails.
+  public init(userAgent: String, maxBytes: Int) throws(SystemError) {
+    guard let made = unsafe sw_fetcher_new(max(1, maxBytes)) else { throw .last("curl_multi_init") }
     unsafe fetcher = made
     self.userAgent = userAgent
   }
@@ -58,10 +59,14 @@ public enum Fetched: Equatable, Sendable {
     }
   }
 
-  /// Works on everything under way until something happens there, `other` is readable, or the deadline.
-  public mutating func wait(orReadable other: Int32, until deadline: BootInstant) {
+  /// Works on everything under way until something happens there, one of `others` (at most 4) is readable, or the
+  /// deadline; it may return earlier.
+  public mutating func wait(orReadable others: [Int32], until deadline: BootInstant) {
     let milliseconds = Int32(min((deadline.nanosecondsLeft() + 999_999) / 1_000_000, 60_000))
-    unsafe sw_fetch_wait(fetcher, other, milliseconds)
+    // Sound: the array is alive during the call, with the count given.
+    unsafe others.withUnsafeBufferPointer {
+      unsafe sw_fetch_wait(fetcher, $0.baseAddress, $0.count, milliseconds)
+    }
   }
 
   /// One that has ended since.

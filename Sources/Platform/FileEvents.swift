@@ -1,4 +1,4 @@
-// What changes in folders: inotify, read only as a hint that there is something to look at.
+// Names that come and go in folders: inotify, read only as a hint that there is something to look at.
 internal import Glibc
 
 /// Watches folders; whoever watches looks at the files itself, so a lost event costs time, never a line.
@@ -17,10 +17,10 @@ public struct FileEvents: ~Copyable {
     queue = Descriptor(owning: raw)
   }
 
-  /// Watches a folder for files that come, go or grow; false when it can't be watched (gone, or out of watches).
+  /// Watches a folder for files that come or go; false when it can't be watched (gone, or out of watches).
   public mutating func watch(_ folder: String) -> Bool {
     if watches[folder] != nil { return true }
-    let wanted = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_ONLYDIR
+    let wanted = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR
     let watch = unsafe inotify_add_watch(queue.raw, folder, UInt32(wanted))
     guard watch >= 0 else { return false }
     folders[watch] = folder
@@ -36,15 +36,15 @@ public struct FileEvents: ~Copyable {
     }
   }
 
-  /// Takes all events: whether names changed (files came or went, or events were lost), not only contents.
+  /// Takes all events: whether there were any (or some were lost).
   public mutating func drain() -> Bool {
     var buffer = [UInt8](repeating: 0, count: 16 << 10)
-    var names = false
+    var found = false
     while true {
       // Sound: at most the buffer's own size is written.
       let got = unsafe read(queue.raw, &buffer, buffer.count)
       if got < 0 && errno == EINTR { continue }
-      guard got > 0 else { return names }
+      guard got > 0 else { return found }
       var at = 0
       // struct inotify_event: int wd, uint32 mask, cookie, len, then len bytes of name.
       while at + 16 <= got {
@@ -57,7 +57,7 @@ public struct FileEvents: ~Copyable {
           if let folder = folders[watch] { watches[folder] = nil }
           folders[watch] = nil
         }
-        if mask & ~UInt32(IN_MODIFY) != 0 { names = true }
+        found = true
         at += 16 + Int(number(12))
       }
     }

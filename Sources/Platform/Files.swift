@@ -68,6 +68,13 @@ public func lockFile(_ path: String) throws(SystemError) -> Descriptor? {
 /// Resident memory of this process in KiB.
 public func residentKilobytes() -> Int { Int(sw_resident_kilobytes()) }
 
+/// What this process has used of the processors, in microseconds.
+public func processorMicroseconds() -> Int64 {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+}
+
 /// Fills an array with bytes of the kernel's random source.
 public func randomBytes(_ count: Int) -> [UInt8] {
   var generator = SystemRandomNumberGenerator()

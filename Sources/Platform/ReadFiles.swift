@@ -104,6 +104,10 @@ public struct FileSystemSpace: Equatable, Sendable {
   public var availableBytes: UInt64
   public var inodes: UInt64
   public var freeInodes: UInt64
+  public init(totalBytes: UInt64, freeBytes: UInt64, availableBytes: UInt64, inodes: UInt64, freeInodes: UInt64) {
+    (self.totalBytes, self.freeBytes, self.availableBytes) = (totalBytes, freeBytes, availableBytes)
+    (self.inodes, self.freeInodes) = (inodes, freeInodes)
+  }
 }
 
 /// Asks a file system; waits for as long as a server that is gone makes it wait.

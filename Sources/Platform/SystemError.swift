@@ -11,8 +11,12 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   }
   /// Captures the calling thread's `errno`.
   public static func last(_ call: String) -> SystemError { SystemError(call: call, code: errno) }
+  /// What was written comes back different.
+  public static let damagedDisk = SystemError(call: "read back", code: EIO)
   /// The process or the machine has no descriptor left.
   public var meansNoDescriptors: Bool { code == EMFILE || code == ENFILE }
+  /// It may be different at the next try, without anybody doing something.
+  public var isTemporary: Bool { meansNoDescriptors || [ENOSPC, EIO, ENOMEM, EDQUOT, EAGAIN].contains(code) }
   public var description: String { "\(call): \(errorText(code))" }
 }
 

@@ -60,6 +60,8 @@ public struct Batch: ~Copyable {
   private var span = CopyBuffer()
   private var rejected = CopyBuffer()
   private var names = CopyBuffer()
+  /// Always empty: rollups are made when rows are sent.
+  private var rollups = CopyBuffer()
   /// New names in `Table.name`; they are written in an earlier transaction of their own.
   public private(set) var nameCount = 0
   /// Bytes of all tables.
@@ -161,7 +163,26 @@ public struct Batch: ~Copyable {
     case .web: try unsafe web.withBytes(slice.bytes, body)
     case .span: try unsafe span.withBytes(slice.bytes, body)
     case .rejected: try unsafe rejected.withBytes(slice.bytes, body)
+    case .rollup: try unsafe rollups.withBytes(slice.bytes, body)
     case .name: try unsafe names.withBytes(slice.bytes, body)
+    }
+  }
+
+  /// Calls `body` with the bytes of a table's buffer and where each row of `ranges` in it begins and ends.
+  @inline(__always) func withRows(
+    of slice: TableSlice, _ ranges: [Range<Int>], _ body: (RawSpan, Int, Int, _ isFailure: Bool) -> Void
+  ) {
+    let table = Int(slice.table.rawValue)
+    let whole = TableSlice(table: slice.table, bytes: 0..<slice.bytes.upperBound, rows: slice.rows)
+    // Sound: the buffer lends initialized bytes for the time of the call.
+    unsafe withBytes(of: whole) { buffer in
+      let bytes = unsafe RawSpan(_unsafeBytes: buffer)
+      for range in ranges {
+        for row in rows[range] where row.table == table {
+          let start = Int(row.offset)
+          body(bytes, start, start &+ row.length, row.lengthAndTable & 16 != 0)
+        }
+      }
     }
   }
 
@@ -258,6 +279,7 @@ public struct Batch: ~Copyable {
     case .web: body(&web, &rows, &byteCount)
     case .span: body(&span, &rows, &byteCount)
     case .rejected: body(&rejected, &rows, &byteCount)
+    case .rollup: body(&rollups, &rows, &byteCount)
     case .name: body(&names, &rows, &byteCount)
     }
   }

@@ -73,6 +73,25 @@
     store(Int32(2))
     store(value)
   }
+  @inline(__always) mutating func put(_ value: Int32) {
+    store(Int32(4))
+    store(value)
+  }
+  /// Types of array elements: their oids in pg_type.
+  enum Element: Int32 {
+    case bigint = 20
+    case integer = 23
+  }
+  /// A column with an array of one dimension; `count` elements, each put as a column, follow.
+  mutating func beginArray(_ element: Element, count: Int) {
+    let size = element == .bigint ? 12 : 8
+    store(Int32(truncatingIfNeeded: 20 &+ count &* size))
+    store(Int32(1))
+    store(Int32(0))
+    store(element.rawValue)
+    store(Int32(truncatingIfNeeded: count))
+    store(Int32(1))
+  }
   @inline(__always) mutating func put(_ value: Double) {
     store(Int32(8))
     store(value.bitPattern)

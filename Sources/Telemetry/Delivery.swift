@@ -9,8 +9,10 @@ public struct Delivery: Equatable, Sendable {
   public var source: String
   /// In an order that decoding the same bytes again repeats: a second attempt goes on where the first ended.
   public var records: [Record]
-  /// What of it is no record at all (a line that is not valid JSON): kept in `ingest.rejected`, behind the records and
-  /// in their transaction. The index of the first one in `DeliveryReject` is `records.count`.
+  /// Records that are lines of the native protocol; they count behind `records`.
+  public var lines = NativeLines()
+  /// What of it is no record at all: kept in `ingest.rejected`, in the transaction of the records. They count behind
+  /// records and lines: the index of the first one in `DeliveryReject` is `records.count + lines.count`.
   public var faults: [DeliveryFault]
   /// Where senders choose keys freely: tells contents apart, so that a key used again with others is refused instead of
   /// taken for a repetition. 0 where the key says enough.
@@ -21,11 +23,12 @@ public struct Delivery: Equatable, Sendable {
     (self.key, self.source, self.records) = (key, source, records)
     (self.faults, self.digest) = (faults, digest)
   }
-  /// Records and faults.
-  public var count: Int { records.count + faults.count }
+  /// Records, lines and faults.
+  public var count: Int { records.count + lines.count + faults.count }
   /// About what it takes in memory.
   public var heldBytes: Int {
-    records.reduce(0) { $0 + $1.heldBytes } + faults.reduce(0) { $0 + 64 + $1.raw.count + $1.reason.utf8.count }
+    lines.heldBytes + records.reduce(0) { $0 + $1.heldBytes }
+      + faults.reduce(0) { $0 + 64 + $1.raw.count + $1.reason.utf8.count }
   }
 }
 

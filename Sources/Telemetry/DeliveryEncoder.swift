@@ -6,8 +6,13 @@ public struct DeliveryEncoder: ~Copyable {
   /// Records with another time are refused.
   public var window: TimeWindow
 
-  public init(window: TimeWindow, namesLog2: Int = 14) {
-    self.window = window
+  /// Bytes of the longest line accepted.
+  public let maxLine: Int
+  private var parser: RecordParser
+
+  public init(window: TimeWindow, maxLine: Int = 65_536, namesLog2: Int = 14) {
+    (self.window, self.maxLine) = (window, maxLine)
+    parser = RecordParser(maxLine: maxLine)
     names = Names(capacityLog2: namesLog2)
   }
 
@@ -20,12 +25,19 @@ public struct DeliveryEncoder: ~Copyable {
     var next = index
     while next < delivery.count, batch.rowCount < rowLimit, batch.byteCount < byteLimit, !batch.isFullOfNames {
       if next < delivery.records.count {
-        let record = delivery.records[next]
-        if let reason = batch.add(record, &names, window, source: delivery.source) {
+        switch batch.add(
+          delivery.records[next], stream: Batch.noStream, seq: 0, names: &names, window: window,
+          source: delivery.source)
+        {
+        case .taken: break
+        case .refused(let reason): rejects.append(DeliveryReject(index: next, reason: reason))
+        }
+      } else if next < delivery.records.count + delivery.lines.count {
+        if let reason = addLine(next - delivery.records.count, of: delivery, into: &batch) {
           rejects.append(DeliveryReject(index: next, reason: reason))
         }
       } else {
-        let fault = delivery.faults[next - delivery.records.count]
+        let fault = delivery.faults[next - delivery.records.count - delivery.lines.count]
         // Sound: bytes of UInt8 have no padding.
         unsafe batch.addRejected(
           stream: Batch.noStream, seq: 0, source: delivery.source, reason: fault.reason, raw: fault.raw.span.bytes)
@@ -35,35 +47,26 @@ public struct DeliveryEncoder: ~Copyable {
     }
     return next
   }
-}
 
-extension Batch {
-  mutating func add(_ record: Record, _ names: inout Names, _ window: TimeWindow, source: String) -> String? {
-    func name(_ kind: NameKind, _ text: String, _ names: inout Names, _ batch: inout Batch) -> Int64 {
-      let id = NameHash.id(of: text.utf8)
-      let bytes = Array(text.utf8) + [UInt8](repeating: 0, count: 16)
-      if case .new = unsafe names.note(kind, id, bytes.span.bytes, 0, text.utf8.count) {
-        unsafe batch.addName(kind, id, bytes.span.bytes.extracting(0..<text.utf8.count))
+  /// Adds a line as a row of its type, or as a refused one, whose reason it answers then.
+  private mutating func addLine(_ number: Int, of delivery: Delivery, into batch: inout Batch) -> String? {
+    let range = delivery.lines.ranges[number]
+    // Sound: bytes of UInt8 have no padding.
+    let bytes = unsafe delivery.lines.bytes.span.bytes
+    var fault = LineFault(.tooLong)
+    if range.count <= maxLine {
+      var at = range.lowerBound
+      do throws(FaultKind) {
+        try parser.parse(bytes, &at, end: range.upperBound)
+        try parser.encode(bytes, &names, window, stream: Batch.noStream, into: &batch)
+        return nil
+      } catch {
+        fault = LineFault(error, field: parser.field, offset: at - range.lowerBound)
       }
-      return id
     }
-    guard case .queue(let queue) = record.body, window.from <= record.time, record.time < window.until else {
-      let raw: [UInt8] = []
-      unsafe addRejected(stream: Batch.noStream, seq: 0, source: source, reason: "no", raw: raw.span.bytes)
-      return "no"
-    }
-    let (app, host) = (name(.app, record.app, &names, &self), name(.host, record.host, &names, &self))
-    let id = name(.queue, queue.queue, &names, &self)
-    add(.queue, stream: Batch.noStream, seq: 0) { row in
-      row.reserve(192)
-      row.putColumnCount(11)
-      row.put(record.time)
-      row.put(app)
-      row.put(host)
-      row.put(id)
-      row.put(queue.depth)
-      for _ in 0..<6 { row.putNull() }
-    }
-    return nil
+    batch.addRejected(
+      stream: Batch.noStream, seq: 0, source: delivery.source, reason: fault.description,
+      raw: bytes.extracting(range))
+    return fault.description
   }
 }

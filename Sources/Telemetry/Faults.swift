@@ -37,6 +37,8 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
   case tooDeep, badTime, timeOutOfRange, nameLength, nameCollision, tooLong
   case notAnArray, notHex, notBase64
 
+  /// In words.
+  public var reason: String { text }
   var text: String {
     switch self {
     case .syntax: "not valid JSON"

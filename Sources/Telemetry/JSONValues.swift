@@ -89,6 +89,7 @@ struct SmallObject {
     /// A number that is not whole, or too large to be one.
     case decimal(Double)
     case object(SmallObject)
+    case truth(Bool)
     case other
   }
   private(set) var members: [(name: String, value: Value)] = []
@@ -137,11 +138,14 @@ struct SmallObject {
     switch self[name] {
     case .number(let number): Double(number)
     case .decimal(let number): number
-    case .text, .object, .other, nil: nil
+    case .text, .object, .truth, .other, nil: nil
     }
   }
   func object(_ name: String) -> SmallObject? {
     if case .object(let object) = self[name] { object } else { nil }
+  }
+  func isTrue(_ name: String) -> Bool {
+    if case .truth(true) = self[name] { true } else { false }
   }
   private subscript(name: String) -> Value? { members.first { $0.name == name }?.value }
 
@@ -151,6 +155,10 @@ struct SmallObject {
     switch byte(bytes, at) {
     case UInt8(ascii: "\""): return .text(try text(bytes, &at, &scratch))
     case UInt8(ascii: "{"): return .object(try SmallObject(bytes, &at, depth: depth + 1))
+    case UInt8(ascii: "t"), UInt8(ascii: "f"):
+      let isTrue = byte(bytes, at) == UInt8(ascii: "t")
+      try skipValue(bytes, &at)
+      return .truth(isTrue)
     default:
       let start = at
       try skipValue(bytes, &at)

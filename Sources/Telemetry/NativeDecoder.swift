@@ -171,11 +171,12 @@ public struct NativeDecoder: ~Copyable {
     }
     let hello = Hello(
       source: members.text("source") ?? "", stream: members.text("stream") ?? "",
-      oldest: members.number("oldest") ?? 0, token: members.text("token") ?? "")
+      oldest: members.number("oldest") ?? 0, token: members.text("token") ?? "", live: members.text("live") ?? "")
     for text in [hello.source, hello.stream] {
       let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
       if text.isEmpty || text.utf8.count > 200 || !isPlain { return .failed(.badHello(LineFault(.nameLength))) }
     }
+    if hello.live.utf8.count > 200 { return .failed(.badHello(LineFault(.nameLength))) }
     if hello.oldest < 0 { return .failed(.badHello(LineFault(.negative))) }
     // Far from the end of Int64: the session adds windows to it.
     if hello.oldest > 1 << 62 { return .failed(.badHello(LineFault(.tooLarge))) }

@@ -9,8 +9,10 @@ public struct Hello: Equatable, Sendable {
   /// Lowest seq that the sender can still send; 0 when it doesn't say.
   public var oldest: Int64
   public var token: String
-  public init(source: String, stream: String, oldest: Int64, token: String = "") {
-    (self.source, self.stream, self.oldest, self.token) = (source, stream, oldest, token)
+  /// The host whose agent this is, when it understands `{"live":...}`; empty otherwise.
+  public var live: String
+  public init(source: String, stream: String, oldest: Int64, token: String = "", live: String = "") {
+    (self.source, self.stream, self.oldest, self.token, self.live) = (source, stream, oldest, token, live)
   }
   /// Id of the stream in `ingest.stream`.
   public var streamID: Int64 { NameHash.streamID(source: source, stream: stream) }
@@ -26,6 +28,8 @@ public enum NativeReply: Equatable, Sendable {
   /// The node closes the connection; the sender tries again, anywhere.
   case bye(reason: String)
   case pong(Int64)
+  /// Somebody watches the host: send samples each second for so long. Only to who said `live` in its hello.
+  case live(seconds: Int64)
 
   /// The line, with its newline.
   public var line: [UInt8] {
@@ -38,6 +42,7 @@ public enum NativeReply: Equatable, Sendable {
     case .reject(let seq, let reason): jsonLine(#"{"reject":{"seq":\#(seq),"reason":"# + jsonText(reason) + "}}")
     case .bye(let reason): jsonLine(#"{"bye":{"reason":"# + jsonText(reason) + "}}")
     case .pong(let number): jsonLine(#"{"pong":\#(number)}"#)
+    case .live(let seconds): jsonLine(#"{"live":{"seconds":\#(seconds)}}"#)
     }
   }
 
@@ -59,6 +64,29 @@ public enum NativeReply: Equatable, Sendable {
       self = .bye(reason: bye.text("reason") ?? "")
     } else if let number = members.number("pong") {
       self = .pong(number)
+    } else if let live = members.object("live"), let seconds = live.number("seconds") {
+      self = .live(seconds: seconds)
+    } else {
+      return nil
+    }
+  }
+}
+
+/// What an application can say to its host's agent besides records.
+public enum LocalRequest: Equatable, Sendable {
+  case hello(app: String?, wantsAnswers: Bool)
+  case ping(Int64)
+
+  /// Nil when the line is neither; an app that is no name is passed over.
+  public init?(line: some Collection<UInt8>) {
+    guard let members = SmallObject(line) else { return nil }
+    if let hello = members.object("hello") {
+      let app = hello.text("app").flatMap { app in
+        (1...200).contains(app.utf8.count) && app.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? app : nil
+      }
+      self = .hello(app: app, wantsAnswers: hello.isTrue("ack"))
+    } else if let number = members.number("ping") {
+      self = .ping(number)
     } else {
       return nil
     }
@@ -69,8 +97,9 @@ extension Hello {
   /// The line that a sender sends first, with its newline.
   public var line: [UInt8] {
     let token = token.isEmpty ? "" : #","token":"# + jsonText(token)
+    let live = live.isEmpty ? "" : #","live":"# + jsonText(live)
     return jsonLine(
-      #"{"hello":{"source":\#(jsonText(source)),"stream":\#(jsonText(stream)),"oldest":\#(oldest)\#(token)}}"#)
+      #"{"hello":{"source":\#(jsonText(source)),"stream":\#(jsonText(stream)),"oldest":\#(oldest)\#(token)\#(live)}}"#)
   }
 }
 /// The line `{"ping":n}` with its newline.

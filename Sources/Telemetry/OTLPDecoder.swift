@@ -32,7 +32,7 @@ public enum OTLPEncoding: Equatable, Sendable, CaseIterable {
 public struct OTLPLimits: Equatable, Sendable {
   public var records = 65_536
   /// Of names, messages and attributes, and 256 for each record.
-  public var bytes = 64 << 20
+  public var bytes = 32 << 20
   /// Of one histogram's data point: one with more is refused.
   public var buckets = 1024
   /// After which a message is cut.
@@ -61,17 +61,17 @@ public struct OTLPDecoded: Equatable, Sendable {
   public var records: [Record] = []
   /// Of each record the item (log record, data point, span) that it came from, from 0; a histogram becomes many records.
   public var items: [Int] = []
-  /// Items that can't be records; those that the intake refuses come on top (`refused(with:)`).
-  public var refused = 0
-  public var firstReason: String?
+  /// Items that can't be records, with the bytes of each (in Protocol Buffers), and which items those are.
+  public var faults: [DeliveryFault] = []
+  public var faultItems: [Int] = []
   /// Every record bears a time of its own: the same bytes again are the same records again.
   public var isTimed = true
 
-  /// How many items are refused altogether, and the first reason.
+  /// How many items are refused altogether, and the first reason. `rejects` count faults behind the records.
   public func refused(with rejects: [DeliveryReject]) -> (count: Int, reason: String?) {
-    var indices: Set<Int> = []
-    for reject in rejects where items.indices.contains(reject.index) { indices.insert(items[reject.index]) }
-    return (refused + indices.count, firstReason ?? rejects.first?.reason)
+    var refused = Set(faultItems)
+    for reject in rejects where items.indices.contains(reject.index) { refused.insert(items[reject.index]) }
+    return (refused.count, faults.first?.reason ?? rejects.first?.reason)
   }
 }
 
@@ -85,6 +85,8 @@ public struct OTLPDecoder {
   private var decoded = OTLPDecoded()
   private var item = 0
   private var spent = 0
+  /// Bytes of a refused item that are kept.
+  private static let keptOfFault = 4096
   /// Of the resource and the scope whose items are being read.
   private(set) var resource = Resource()
   private(set) var scope = JSONObject()
@@ -191,16 +193,19 @@ public struct OTLPDecoder {
   /// Adds a record of the item begun last. A time of 0 is none (the record came without).
   mutating func add(_ body: Record.Body, nanoseconds: UInt64, size: Int) throws(OTLPFault) {
     spent += 256 + size
-    if decoded.records.count >= limits.records || spent > limits.bytes { throw .tooMuch }
+    if decoded.items.count + decoded.faults.count >= limits.records || spent > limits.bytes { throw .tooMuch }
     if nanoseconds == 0 { decoded.isTimed = false }
     let time = nanoseconds == 0 ? now : OTLPDecoder.microseconds(nanoseconds)
     decoded.records.append(Record(time: time, host: resource.host, app: resource.app, body))
     decoded.items.append(item - 1)
   }
-  /// Refuses the item begun last.
-  mutating func refuse(_ reason: String) {
-    decoded.refused += 1
-    if decoded.firstReason == nil { decoded.firstReason = reason }
+  /// Refuses the item begun last, whose bytes are `range`.
+  mutating func refuse(_ reason: String, _ range: Range<Int>) throws(OTLPFault) {
+    let raw = Array(bytes[range].prefix(OTLPDecoder.keptOfFault))
+    spent += 256 + raw.count + reason.utf8.count
+    if decoded.items.count + decoded.faults.count >= limits.records || spent > limits.bytes { throw .tooMuch }
+    decoded.faults.append(DeliveryFault(reason: reason, raw: raw))
+    decoded.faultItems.append(item - 1)
   }
   /// From the sender's count, ns since 1970, to ours.
   static func microseconds(_ nanoseconds: UInt64) -> Int64 { Int64(nanoseconds / 1000) - 946_684_800_000_000 }

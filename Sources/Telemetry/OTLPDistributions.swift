@@ -43,14 +43,14 @@ extension OTLPDecoder {
       throw .wire(error)
     }
     let edges = bounds.map(Double.init(bitPattern:))
-    guard accepts(found, head, edges: edges) else { return }
+    guard try accepts(found, head, edges: edges, range) else { return }
     // Without buckets there is one from -Inf to +Inf, and its count may be left out.
     if counts.count != edges.count + 1 && !(counts.isEmpty && edges.isEmpty) {
-      refuse("\(head.name): \(counts.count) bucket counts do not fit \(edges.count) bounds")
+      try refuse("\(head.name): \(counts.count) bucket counts do not fit \(edges.count) bounds", range)
       return
     }
     if !zip(edges, edges.dropFirst()).allSatisfy({ $0 < $1 }) {
-      refuse("\(head.name): the bounds of the buckets do not grow")
+      try refuse("\(head.name): the bounds of the buckets do not grow", range)
       return
     }
     try addTotals(found, head)
@@ -89,9 +89,9 @@ extension OTLPDecoder {
     } catch {
       throw .wire(error)
     }
-    guard accepts(found, head, edges: [threshold]) else { return }
+    guard try accepts(found, head, edges: [threshold], range) else { return }
     if !(-10...20).contains(scale) {
-      refuse("\(head.name): a scale of \(scale) is not between -10 and 20")
+      try refuse("\(head.name): a scale of \(scale) is not between -10 and 20", range)
       return
     }
     try addTotals(found, head)
@@ -137,18 +137,20 @@ extension OTLPDecoder {
     }
     // A quantile of nothing is NaN by custom: left out, not refused.
     if found.count == 0 { quantiles.removeAll { $0.value.isNaN } }
-    guard accepts(found, head, edges: quantiles.flatMap { [$0.quantile, $0.value] }) else { return }
+    guard try accepts(found, head, edges: quantiles.flatMap { [$0.quantile, $0.value] }, range) else { return }
     found.sum = found.sum ?? 0
     try addTotals(found, head)
     for (quantile, value) in quantiles { try add(head, "", value, found.point, label: ("quantile", "\(quantile)")) }
   }
 
-  private mutating func accepts(_ found: Distribution, _ head: MetricHead, edges: [Double]) -> Bool {
+  private mutating func accepts(
+    _ found: Distribution, _ head: MetricHead, edges: [Double], _ range: Range<Int>
+  ) throws(OTLPFault) -> Bool {
     if found.isTooLarge {
-      refuse("\(head.name): a data point has more than \(limits.buckets) buckets")
+      try refuse("\(head.name): a data point has more than \(limits.buckets) buckets", range)
       return false
     }
-    return accepts(found.point, head, values: found.values + edges)
+    return try accepts(found.point, head, values: found.values + edges, range)
   }
   private mutating func addTotals(_ found: Distribution, _ head: MetricHead) throws(OTLPFault) {
     try add(head, "_count", Double(found.count), found.point)

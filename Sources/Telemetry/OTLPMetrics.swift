@@ -52,7 +52,7 @@ extension OTLPDecoder {
       for point in try ranges(of: 1, in: part) {
         beginItem()
         if head.name.isEmpty {
-          refuse("a metric has no name")
+          try refuse("a metric has no name", point)
           continue
         }
         switch kind {
@@ -104,18 +104,20 @@ extension OTLPDecoder {
     } catch {
       throw .wire(error)
     }
-    guard accepts(point, head, values: [value]) else { return }
+    guard try accepts(point, head, values: [value], range) else { return }
     try add(head, "", value ?? 0, point)
   }
 
   /// Whether a data point can be stored; refuses it otherwise, as a whole.
-  mutating func accepts(_ point: PointHead, _ head: MetricHead, values: [Double?]) -> Bool {
+  mutating func accepts(
+    _ point: PointHead, _ head: MetricHead, values: [Double?], _ range: Range<Int>
+  ) throws(OTLPFault) -> Bool {
     if point.hasNoValue {
-      refuse("\(head.name): a data point without a recorded value")
+      try refuse("\(head.name): a data point without a recorded value", range)
     } else if values.contains(where: { $0 == nil }) {
-      refuse("\(head.name): a data point has no value")
+      try refuse("\(head.name): a data point has no value", range)
     } else if values.contains(where: { $0?.isFinite == false }) {
-      refuse("\(head.name): NaN and infinities can't be stored")
+      try refuse("\(head.name): NaN and infinities can't be stored", range)
     } else {
       return true
     }

@@ -11,7 +11,7 @@ extension OTLPDecoder {
     let span: (body: Record.Span, time: UInt64)?
     do throws(WireFault) { span = try readSpan(range) } catch { throw .wire(error) }
     guard let span else {
-      refuse("a span has no valid trace id (16 bytes, not all 0) or no valid span id (8 bytes, not all 0)")
+      try refuse("a span has no valid trace id (16 bytes, not all 0) or no valid span id (8 bytes, not all 0)", range)
       return
     }
     try add(

@@ -195,7 +195,10 @@ extension Batch {
       try unsafe loader.parser.encode(bytes.span.bytes, &names, window, stream: stream, into: &self)
     } catch {
       let reason = (loader.parser.field.map { $0.text + ": " } ?? "") + error.text
-      let raw = Array("\(record)".utf8)
+      var raw: [UInt8] = []
+      record.appendLine(seq: stream == Batch.noStream ? nil : seq, to: &raw)
+      // Without its newline.
+      raw.removeLast()
       // Sound: bytes of UInt8 have no padding.
       unsafe addRejected(stream: stream, seq: seq, source: source, reason: reason, raw: raw.span.bytes)
       added = .refused(reason: reason)

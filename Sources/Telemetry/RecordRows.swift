@@ -44,7 +44,7 @@ extension RecordParser {
       let id = try note(.span, .name, name, bytes, &names, &batch)
       let statusID = try note(.status, .status, status, bytes, &names, &batch)
       addSpan(appID, hostID, id, statusID, kind, bytes, stream, &batch)
-    case .rejected, .name: throw .unknownType
+    case .rejected, .name, .rollup: throw .unknownType
     }
   }
   /// Whether the line that was parsed is a record but for its time and names.
@@ -89,7 +89,7 @@ extension RecordParser {
       required =
         Field.trace.bit | Field.span.bit | Field.name.bit | Field.durationUs.bit | Field.status.bit
       optional = Field.kind.bit | Field.parent.bit | Field.attrs.bit
-    case .rejected, .name: throw .unknownType
+    case .rejected, .name, .rollup: throw .unknownType
     }
     // seq is required of streams alone, and was checked for them.
     let all = RecordParser.common & ~Field.seq.bit | required

@@ -7,6 +7,8 @@ public enum Table: UInt8, CaseIterable, Sendable {
   case rejected
   /// `telemetry.name_inbox`: new names, moved to their dictionaries by `telemetry.store_names()`.
   case name
+  /// `telemetry.rollup_delta`: rollups of a batch's rows (Rollups.swift); never in a batch itself.
+  case rollup
 
   /// Schema-qualified name.
   public var name: StaticString {
@@ -22,6 +24,7 @@ public enum Table: UInt8, CaseIterable, Sendable {
     case .span: "telemetry.span"
     case .rejected: "ingest.rejected"
     case .name: "telemetry.name_inbox"
+    case .rollup: "telemetry.rollup_delta"
     }
   }
   /// Columns in the order in which rows hold them.
@@ -41,6 +44,7 @@ public enum Table: UInt8, CaseIterable, Sendable {
       "ts,app_id,host_id,span_name_id,status_id,duration_us,kind,trace_id,span_id,parent_id,stream_id,seq,attrs"
     case .rejected: "stream,seq,source,reason,raw"
     case .name: "kind,id,name"
+    case .rollup: "at,app_id,host_id,measure,key_id,n,errors,sum,min,max,buckets,counts"
     }
   }
   var columnCount: Int16 {
@@ -56,6 +60,7 @@ public enum Table: UInt8, CaseIterable, Sendable {
     case .span: 13
     case .rejected: 5
     case .name: 3
+    case .rollup: 12
     }
   }
   /// The statement whose data is `copyHeader`, rows, `copyTrailer`.

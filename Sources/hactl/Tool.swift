@@ -37,6 +37,7 @@ let commands: [Command] = [
   Command(spec: resumeSpec, run: resume),
   Command(spec: noPromoteSpec, run: noPromote),
   Command(spec: historySpec, run: history),
+  Command(spec: watchSpec, run: watch),
   Command(spec: reportSpec, run: report),
   Command(spec: configSpec, run: config),
   Command(spec: migrateSpec, run: migrate),

@@ -269,7 +269,7 @@ final class Source {
     case .bye(let reason):
       lose("bye: \(reason)", now, poller, tally, again: .now)
       return false
-    case .pong: break
+    case .pong, .live: break
     }
     return rawSocket != nil
   }

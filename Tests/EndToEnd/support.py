@@ -5,7 +5,9 @@ import unittest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
+from lab import faults  # noqa: E402
 from lab.load import CLIENT  # noqa: E402
+from lab.processes import wait_until  # noqa: E402
 from lab.world import World  # noqa: E402
 
 # Sends what it reads from standard input to one address, closes, and says what it got back, all within a few seconds.
@@ -32,6 +34,8 @@ else:
         back += str(error).encode()
     sys.stdout.buffer.write(back[:65536])
 """
+# Where scripts/setup puts client libraries that are senders in tests.
+SENDERS_PYTHON = os.path.join(ROOT, ".build", "python", "bin", "python")
 DATAGRAM_BREAK = b"\0\0--\0\0"
 
 
@@ -55,6 +59,21 @@ class LabTest(unittest.TestCase):
              host or self.world.network.service_address, str(port), str(patience)],
             input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         return done.stdout
+
+    def take_over(self, fault="kill-worker"):
+        """A fault of the active node; back when another one leads, and this one is healed or about to be."""
+        world = self.world
+        leader, epoch = world.leader(), world.epoch()
+        heal = faults.FAULTS[fault](world, leader)
+        wait_until(lambda: world.epoch() > epoch and world.network.holders(), 15, "another node leads")
+        wait_until(lambda: any(node.is_active() for node in world.nodes.values()), 15, "another node is active")
+        heal()
+
+    def spawn_sender(self, script, *words, name="sender"):
+        """Runs a script with the client libraries on the client's machine; the process and the file of its output."""
+        log = self.world.next_name(name)
+        process = self.world.spawn_in(CLIENT, [SENDERS_PYTHON, "-c", script, *map(str, words)], log)
+        return process, os.path.join(self.world.folder, log)
 
     def stored_messages(self, beginning):
         """How often each log message that begins so is stored."""

@@ -11,7 +11,7 @@ import unittest
 
 from documents import DOCUMENTS, block, blocks, codes, inline_commands, read, table
 from installation import MACHINES, SERVICE_ADDRESS, Site, postgres_version
-from support import ROOT
+from support import ROOT, SENDERS_PYTHON
 
 from lab.processes import run, wait_until
 
@@ -75,7 +75,7 @@ def everything_that_is_named_is_installed(test, site, _):
     test.assertNotIn("not found", linked)
     test.assertNotIn("libswift", linked)
     for library, package in (("libpq", "libpq5"), ("libmicrohttpd", "libmicrohttpd12"), ("libgnutls", "libgnutls30"),
-                             ("libz", "zlib1g")):
+                             ("libcurl-gnutls", "libcurl3-gnutls"), ("libz", "zlib1g")):
         test.assertIn(f"`{package}`", read("README.md"))
         test.assertIn(f"{library}.so", linked)
 
@@ -284,6 +284,44 @@ def rsyslog(test, site, text):
     site.run("client", "logger --socket /run/log 'hello from rsyslog'")
     wait_until(lambda: site.sql("SELECT count(*) FROM telemetry.log WHERE message LIKE '%hello from rsyslog'") == "1",
                10, "the message is stored")
+
+
+SDK = """
+import logging
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+logs = LoggerProvider()
+logs.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
+logs.get_logger("documents").emit(body="hello from OpenTelemetry")
+logs.shutdown()
+"""
+
+
+@step("README.md", "export OTEL_EXPORTER_OTLP_ENDPOINT")
+def opentelemetry(test, site, text):
+    site.write("client", "/run/sdk.py", SDK)
+    site.run("client", f"{text}\n{SENDERS_PYTHON} /run/sdk.py")
+    wait_until(lambda: site.sql("SELECT count(*) FROM telemetry.log WHERE message = 'hello from OpenTelemetry'") == "1",
+               10, "the message is stored")
+@step("README.md", "curl --fail --data-binary")
+def influx(test, site, text):
+    site.run("client", text)
+    test.assertEqual(site.sql(
+        "SELECT string_agg(n.name || '=' || m.value || ' ' || h.name || ' ' || a.name || ' ' || m.labels, '; ' ORDER BY n.name) "
+        "FROM telemetry.metric AS m JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
+        "JOIN telemetry.host AS h ON h.id = m.host_id JOIN telemetry.app AS a ON a.id = m.app_id "
+        "WHERE n.name LIKE 'press.%'"),
+        'press.running=1 press-7 plant {"line": "3"}; press.temperature=21.5 press-7 plant {"line": "3"}')
+
+
+@step("README.md", "scrape: {")
+def targets_are_named_in_the_configuration(test, site, text):
+    path = "/etc/standwatch/with-targets.json5"
+    site.write("a", path, site.read("a", "/etc/standwatch/node.json5").rstrip().removesuffix("}") + text + "}\n")
+    site.run("a", f"standwatchd --check --config {path}")
+    for metric in ("standwatch_scrape_target_up", "standwatch_scrapes_total"):
+        test.assertIn(metric.removeprefix("standwatch_"), open(f"{ROOT}/Sources/Node/Web/Metrics.swift", encoding="utf-8").read())
 
 
 # Operating

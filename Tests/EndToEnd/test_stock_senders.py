@@ -5,7 +5,6 @@ import unittest
 
 from support import LabTest
 
-from lab import faults
 from lab.load import CLIENT
 from lab.node import SYSLOG_PORT
 from lab.processes import spawn, stop, wait_until
@@ -36,14 +35,6 @@ class StockSenders(LabTest):
     def logger(self, *words):
         self.world.run_in(self.world.network.namespace(CLIENT), "logger", "-n", self.world.network.service_address,
                           "-P", str(SYSLOG_PORT), *words)
-
-    def take_over(self, fault="kill-worker"):
-        world = self.world
-        leader, epoch = world.leader(), world.epoch()
-        heal = faults.FAULTS[fault](world, leader)
-        wait_until(lambda: world.epoch() > epoch and world.network.holders(), 15, "another node leads")
-        wait_until(lambda: any(node.is_active() for node in world.nodes.values()), 15, "another node is active")
-        heal()
 
     def test_logger_over_tcp_and_udp_reaches_both_nodes(self):
         for round_number in ("before", "after"):

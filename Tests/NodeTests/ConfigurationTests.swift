@@ -58,6 +58,12 @@ private func configuration(_ change: (String, String)? = nil, keyMode: UInt32 = 
   ("leaseMilliseconds: 2000", "leaseMilliseconds: 2000, beatMilliseconds: 900", "timing.leaseMilliseconds"),
   ("leaseMilliseconds: 2000", "leaseMilliseconds: 2500", "timing.leaseMilliseconds"),
   ("leaseMilliseconds: 2000", "leaseMilliseconds: \"2 s\"", "timing.leaseMilliseconds"),
+  ("timing: {", "scrape: { targets: [{ app: \"a\" }] }, timing: {", "scrape.targets[0].url"),
+  ("timing: {", "scrape: { targets: [{ url: \"file:///etc\", app: \"a\" }] }, timing: {", "scrape.targets[0].url"),
+  ("timing: {", "scrape: { targets: [{ url: \"http://h/\" }] }, timing: {", "scrape.targets[0].app"),
+  ("timing: {", "scrape: { targets: [{ url: \"http://h/\", apps: \"a\" }] }, timing: {", "scrape.targets[0].app"),
+  ("timing: {", "scrape: { intervalSeconds: 0 }, timing: {", "scrape.intervalSeconds"),
+  ("timing: {", "scrape: { interval: 5 }, timing: {", "scrape.interval"),
 ])
 func `a wrong value names the file, the key and the mend`(_ from: String, _ to: String, _ key: String) throws {
   switch try configuration((from, to)) {
@@ -67,6 +73,17 @@ func `a wrong value names the file, the key and the mend`(_ from: String, _ to: 
     #expect(error.key == key)
     #expect(!error.mend.isEmpty)
   }
+}
+
+@Test func `targets get the interval, the time limit and the host that they don't name`() throws {
+  let text = """
+    scrape: { intervalSeconds: 5, targets: [
+      { url: "http://10.0.0.11:9100/metrics", app: "node" },
+      { url: "https://db/metrics", app: "pg", host: "db-1", intervalSeconds: 60 } ] }, timing: {
+    """
+  let found = try configuration(("timing: {", text)).get().scrape.targets
+  #expect(found.map(\.host) == ["10.0.0.11", "db-1"] && found.map(\.instance) == ["10.0.0.11:9100", "db:443"])
+  #expect(found.map(\.intervalMilliseconds) == [5000, 60_000] && found.map(\.timeoutMilliseconds) == [5000, 10_000])
 }
 
 @Test func `an unknown key is refused with the one that was probably meant`() throws {

@@ -200,7 +200,7 @@ private func request(_ line: String, _ headers: String = "") -> [UInt8] {
   @Test func `an address that another program has is an error that names it`() throws {
     let bench = try WebBench()
     let error = #expect(throws: SystemError.self) {
-      try WebRole(addresses: [bench.address], status: { status("active") })
+      try WebRole(addresses: [bench.address], limits: HTTPLimits(), status: { status("active") })
     }
     #expect(error?.description.contains(bench.address.description) == true)
   }

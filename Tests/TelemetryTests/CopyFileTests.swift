@@ -12,7 +12,16 @@ func `everything that is taken from mutated input is copied to files for Postgre
   var batch = Batch()
   var decoder = NativeDecoder(window: TimeWindow(from: .min, until: .max), namesLog2: 16)
   var syslog = SyslogDecoder(window: TimeWindow(from: .min, until: .max), namesLog2: 16)
+  // More names than one batch takes.
+  var names: [UInt8] = []
+  var nameCount = 0
+  func takeNames() {
+    names += unsafe batch.withBytes(of: batch.nameSlice) { unsafe Array($0) }
+    nameCount += batch.nameCount
+    batch.namesWereStored()
+  }
   for round in 0..<60_000 {
+    if batch.isFullOfNames { takeNames() }
     if round % 4 == 0 {
       let bytes = mutate(syslogSeeds[round / 4 % syslogSeeds.count], &random)
       syslog.decodeDatagram(bytes.span, peer: "192.0.2.1", now: nine, into: &batch)
@@ -24,11 +33,13 @@ func `everything that is taken from mutated input is copied to files for Postgre
     while session.mayDecode {
       let stop = decoder.decode(&buffer, &session.cursor, into: &batch, rowLimit: 1 << 24, byteLimit: 1 << 30)
       _ = session.decoded(stop)
-      if stop == .incomplete { break }
+      if stop == .incomplete || stop == .full { break }
     }
   }
-  for slice in batch.slices(of: 0..<batch.rowCount) + [batch.nameSlice] {
-    let rows = unsafe batch.withBytes(of: slice) { unsafe Array($0) }
+  takeNames()
+  let nameSlice = TableSlice(table: .name, bytes: 0..<names.count, rows: nameCount)
+  for slice in batch.slices(of: 0..<batch.rowCount) + [nameSlice] {
+    let rows = slice.table == .name ? names : unsafe batch.withBytes(of: slice) { unsafe Array($0) }
     let bytes = copyHeader + rows + copyTrailer
     let file = try unsafe #require(fopen("\(directory)/\(slice.table).copy", "w"))
     #expect(unsafe fwrite(bytes, 1, bytes.count, file) == bytes.count)

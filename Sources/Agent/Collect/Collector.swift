@@ -28,7 +28,7 @@ public struct FollowBatch: Sendable {
   public static let byteLimit = 256 * 1024
   public var records: [Record] = []
   /// By follower, for example "file:/var/log/app.log": up to 1,000 bytes that only the follower reads, handed back to it
-  /// when the agent starts again.
+  /// when the agent starts again. An empty one is forgotten.
   public var positions: [String: [UInt8]] = [:]
   /// Bytes of messages so far, as the follower counts them.
   public var bytes = 0
@@ -42,26 +42,48 @@ public struct FollowBatch: Sendable {
 /// All collectors; owned by the thread "collect".
 struct Collectors: ~Copyable {
   private var host: HostCollector?
+  private var processes: ProcessCollector?
 
   init(_ settings: CollectSettings, host: String, app: String) {
-    self.host = settings.host ? HostCollector(host: host, app: app) : nil
+    self.host = nil
+    if let wanted = settings.host { self.host = HostCollector(wanted, host: host, app: app) }
+    processes = settings.processes.isEmpty ? nil : ProcessCollector(settings.processes, host: host, app: app)
   }
 
   /// Called at the configured interval, each second in live mode.
   mutating func collect(at now: SampleTime, into records: inout [Record]) {
     host?.collect(at: now, into: &records)
+    processes?.collect(at: now, into: &records)
   }
 }
 
 /// All followers; owned by the thread "collect".
 struct Followers: ~Copyable {
+  private let files: [FileFollower]
+  private let journal: JournalFollower?
+  /// Larger than the longest line.
+  private var buffer = ReadBuffer(capacity: 128 << 10)
+  private var turn = 0
+
   /// Readable when one of them has something new; what has no descriptor is asked at every turn (`turnMilliseconds`).
-  var descriptors: [Int32] { [] }
+  var descriptors: [Int32] { files.compactMap(\.descriptor) + (journal?.descriptor.map { [$0] } ?? []) }
   static let turnMilliseconds: Int64 = 250
 
   /// `positions` are those that the spool took last.
-  init(_ settings: FollowSettings, host: String, positions: [String: [UInt8]]) {}
+  init(_ settings: FollowSettings, host: String, positions: [String: [UInt8]]) {
+    files = settings.files.map { FileFollower($0, host: host, positions: positions) }
+    journal = settings.journal.map { JournalFollower($0, host: host, positions: positions) }
+  }
 
   /// Adds what is new until `batch.isFull`.
-  mutating func follow(at now: SampleTime, into batch: inout FollowBatch) {}
+  mutating func follow(at now: SampleTime, into batch: inout FollowBatch) {
+    turn += 1
+    // In turns, so that a busy source can't keep the others waiting.
+    if turn % 2 == 0 { journal?.follow(at: now, into: &batch) }
+    for step in files.indices {
+      if batch.isFull { return }
+      files[(turn + step) % files.count].follow(at: now, buffer: &buffer, into: &batch)
+    }
+    if turn % 2 != 0 && !batch.isFull { journal?.follow(at: now, into: &batch) }
+  }
 }

@@ -1,4 +1,4 @@
-// What the entry point calls.
+// What the entry point calls besides `runAgent`.
 internal import Configuration
 internal import Platform
 
@@ -12,4 +12,40 @@ public func checkAgentConfiguration(path: String) -> Int32 {
     print(error)
     return 78
   }
+}
+
+/// `standwatch-agent --status`: 0 all is well, 1 something is wrong, 69 no agent answers.
+public func printAgentStatus(configurationPath: String, asJSON: Bool) -> Int32 {
+  let path: String
+  do {
+    path = try AgentSettings.load(path: configurationPath).listen.status
+  } catch {
+    print(error)
+    return 78
+  }
+  var answer: [UInt8] = []
+  do throws(SystemError) {
+    guard let address = SocketAddress(unixPath: path) else { return 78 }
+    let deadline = BootInstant.after(milliseconds: 2000)
+    let socket = try connectStream(address, deadline: deadline)
+    var buffer = [UInt8](repeating: 0, count: 16_384)
+    reading: while answer.count < 1 << 20, !wait(socket.raw, for: .read, until: deadline).isEmpty {
+      switch receive(socket.raw, into: &buffer) {
+      case .done(let count): answer += buffer[0..<count]
+      case .wouldBlock: continue
+      case .closed: break reading
+      case .failed(let code): throw SystemError(call: "read \(path)", code: code)
+      }
+    }
+  } catch {
+    print("no agent answers at \(path): \(errorText(error.code))")
+    print("systemctl status standwatch-agent and journalctl -u standwatch-agent say more")
+    return 69
+  }
+  guard let report = AgentReport(json: answer) else {
+    print("what answers at \(path) is no agent of this version")
+    return 69
+  }
+  print(asJSON ? String(decoding: answer, as: UTF8.self) : report.text, terminator: "")
+  return report.problems.isEmpty ? 0 : 1
 }

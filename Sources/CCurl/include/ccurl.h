@@ -28,14 +28,15 @@ struct sw_fetched {
   size_t count;
 };
 
-/* NULL without memory. */
-struct sw_fetcher *sw_fetcher_new(void);
+/* `total_limit`: bytes of all bodies under way together. NULL without memory. */
+struct sw_fetcher *sw_fetcher_new(size_t total_limit);
 /* Ends what is under way. */
 void sw_fetcher_free(struct sw_fetcher *fetcher);
 /* 1 when it began; its result comes from sw_fetch_next. */
 int sw_fetch_start(struct sw_fetcher *fetcher, struct sw_fetch_wishes wishes);
-/* Works on everything under way and waits until something happens, `other` is readable, or the time is over. */
-void sw_fetch_wait(struct sw_fetcher *fetcher, int other, int milliseconds);
+/* Works on everything under way and waits until something happens, one of `others` is readable (at most 4), or the time
+   is over. */
+void sw_fetch_wait(struct sw_fetcher *fetcher, const int *others, size_t count, int milliseconds);
 /* 1 and a result that is valid until the next call; 0 when none is finished. */
 int sw_fetch_next(struct sw_fetcher *fetcher, struct sw_fetched *fetched);
 void sw_fetch_cancel_all(struct sw_fetcher *fetcher);

@@ -30,7 +30,7 @@ extension NodeConfiguration {
     let configuration = NodeConfiguration(
       cluster: cluster, node: node, user: user, runtimeFolder: runtimeFolder, logLevel: logLevel,
       database: try database(&root), service: try service(&root), peers: try peers(&root, node: node),
-      listen: try listen(&root), ingest: try ingest(&root), timing: timing)
+      listen: try listen(&root), ingest: try ingest(&root), timing: timing, scrape: try scrape(&root))
     try root.finish()
     return configuration
   }
@@ -150,7 +150,7 @@ extension NodeConfiguration {
       syslogTCP: try addresses("syslogTCP", ["0.0.0.0:514"], 514),
       syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480),
       forward: try addresses("forward", [], 24224), zabbix: try addresses("zabbix", [], 10051),
-      influxTCP: try addresses("influxTCP", [], 8094))
+      influxTCP: try addresses("influxTCP", [], 8094), forwardSharedKey: try sharedKey(&section))
     try section.finish()
     return listen
   }
@@ -166,7 +166,8 @@ extension NodeConfiguration {
         "maxConnectionsPerAddress", in: 1...100_000, default: standard.maxConnectionsPerAddress),
       maxLine: try section.integer("maxLine", in: 1024...(1 << 20), default: standard.maxLine),
       window: try section.integer("window", in: 1...(1 << 20), default: standard.window),
-      allowAnonymous: try section.boolean("allowAnonymous", default: standard.allowAnonymous))
+      allowAnonymous: try section.boolean("allowAnonymous", default: standard.allowAnonymous),
+      rollups: try section.boolean("rollups", default: standard.rollups))
     try section.finish()
     return ingest
   }

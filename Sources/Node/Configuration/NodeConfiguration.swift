@@ -18,6 +18,7 @@ public struct NodeConfiguration: Sendable {
   public var listen: Listen
   public var ingest: Ingest
   public var timing: Timing
+  public var scrape = Scrape()
 
   public struct Database: Sendable {
     public var connection: ConnectionString
@@ -89,6 +90,8 @@ public struct NodeConfiguration: Sendable {
     public var forward: [SocketAddress] = []
     public var zabbix: [SocketAddress] = []
     public var influxTCP: [SocketAddress] = []
+    /// What clients of `forward` have to show that they have; nil takes everybody.
+    public var forwardSharedKey: [UInt8]?
   }
 
   /// Bounds of the intake, in bytes and counts.
@@ -105,9 +108,12 @@ public struct NodeConfiguration: Sendable {
     public var window: Int
     /// Whether lines without a hello are taken (and never acknowledged).
     public var allowAnonymous: Bool
+    /// Whether rollups are written beside the records.
+    public var rollups: Bool
     public init(
       memoryBytes: Int = 64 << 20, perSourceBytes: Int = 4 << 20, maxConnections: Int = 8192,
-      maxConnectionsPerAddress: Int = 4096, maxLine: Int = 65536, window: Int = 65536, allowAnonymous: Bool = false
+      maxConnectionsPerAddress: Int = 4096, maxLine: Int = 65536, window: Int = 65536, allowAnonymous: Bool = false,
+      rollups: Bool = true
     ) {
       self.memoryBytes = memoryBytes
       self.perSourceBytes = perSourceBytes
@@ -116,6 +122,7 @@ public struct NodeConfiguration: Sendable {
       self.maxLine = maxLine
       self.window = window
       self.allowAnonymous = allowAnonymous
+      self.rollups = rollups
     }
   }
 

@@ -5,6 +5,7 @@ extension StatusBoard {
     let seen = ingest.snapshot()
     var told = NodeStatus.Ingest()
     told.connections = ["native": seen.connections.native, "syslog-tcp": seen.connections.syslogTCP]
+    told.connections.merge(seen.connections.delivering) { $1 }
     told.recordsPerSecond = seen.committedPerSecond
     told.received = UInt64(clamping: seen.received)
     told.committed = UInt64(clamping: seen.committed)
@@ -22,6 +23,12 @@ extension StatusBoard {
       line.lastCommitMilliseconds = lane.batches > 0 ? lane.lastCommitMilliseconds : nil
       line.retries = UInt64(clamping: lane.retries)
       return line
+    }
+    told.scrape = ingest.scrapeSnapshot().targets.map { seen in
+      var target = NodeStatus.ScrapeTarget(url: seen.url)
+      (target.isUp, target.samples) = (seen.isUp, seen.samples)
+      (target.stored, target.lost, target.skipped) = (seen.stored, seen.lost, seen.skipped)
+      return target
     }
     return told
   }

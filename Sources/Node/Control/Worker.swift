@@ -98,7 +98,7 @@ final class Worker {
       watch: try WatchRole(sessions: sessions, pulses: pulses, report: post),
       peers: try PeerRole(configuration: configuration, cluster: cluster, me: node, pulses: pulses, report: post),
       recorder: try RecorderRole(sessions: sessions), ingest: ingest,
-      web: try WebRole(addresses: configuration.listen.http, status: { board.status() }))
+      web: try WebRole(addresses: configuration.listen.http, ingest: ingest, status: { board.status() }))
     control = Guarded(
       try ControlRole(
         core: core, mailbox: mailbox, executors: executors, guardClient: guardClient,

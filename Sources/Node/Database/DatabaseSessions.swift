@@ -4,7 +4,7 @@ public import Postgres
 
 /// What a session is for; the last part of its `application_name`.
 public enum SessionRole: Equatable, Sendable, CustomStringConvertible {
-  case lease, watch, lane(Int), upkeep, retention, operatorTool, web
+  case lease, watch, lane(Int), upkeep, retention, rollups, operatorTool, web
   public var description: String {
     switch self {
     case .lease: "lease"
@@ -12,6 +12,7 @@ public enum SessionRole: Equatable, Sendable, CustomStringConvertible {
     case .lane(let number): "lane\(number)"
     case .upkeep: "upkeep"
     case .retention: "retention"
+    case .rollups: "rollups"
     case .operatorTool: "hactl"
     case .web: "web"
     }
@@ -96,6 +97,9 @@ public final class DatabaseSessions: Sendable {
     case .lane:
       // An acknowledgement needs a commit on disk.
       common + " SET idle_session_timeout = 0; SET synchronous_commit = on; SET lock_timeout = '1500ms';"
+    case .rollups:
+      // What a crash takes back it takes back whole, and is done again.
+      common + " SET idle_session_timeout = '60s'; SET synchronous_commit = off; SET lock_timeout = '200ms';"
     case .upkeep, .retention, .operatorTool, .web:
       common + " SET idle_session_timeout = '60s'; SET synchronous_commit = on; SET lock_timeout = '200ms';"
     }

@@ -56,6 +56,8 @@ public func enterWorker(configuration: NodeConfiguration) throws(WorkerEntryErro
 extension NodeConfiguration {
   /// Whether the worker has to bind a port that the kernel keeps for root.
   var needsLowPort: Bool {
-    (listen.native + listen.syslogTCP + listen.syslogUDP + listen.http + peers.listen).contains { $0.port < 1024 }
+    let deliveries = DeliveryWire.allCases.flatMap { $0.addresses(listen) }
+    let all = listen.native + listen.syslogTCP + listen.syslogUDP + listen.http + peers.listen + deliveries
+    return all.contains { $0.port < 1024 }
   }
 }

@@ -41,6 +41,8 @@ final class ClientConnection {
   var registered: Int64?
   var source: String?
   var budget: SourceBudget?
+  /// Until when its agent was told that somebody watches.
+  var liveUntil = BootInstant(nanoseconds: 0)
   /// What epoll waits for now.
   var wanted: Ready = .read
   /// In its lane's queue of those that wait for room.
@@ -58,7 +60,7 @@ final class ClientConnection {
 
   init(
     token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits,
-    deliveryLimits: DeliveryLimits
+    deliveryLimits: DeliveryLimits, security: ForwardSecurity?
   ) {
     (self.token, self.wire, self.peer, self.lane) = (token, wire, peer, lane)
     self.descriptor = descriptor
@@ -66,7 +68,7 @@ final class ClientConnection {
     lines = LineBuffer(initialCapacity: 2048, maximumCapacity: max(65_536, limits.maxLine) + 4096)
     native = NativeSession(peer: peer, limits: limits)
     syslog = SyslogCursor(peer: peer)
-    delivering = wire.delivering.flatMap { DeliverySession($0, peer: peer, limits: deliveryLimits) }
+    delivering = wire.delivering.map { DeliverySession($0, peer: peer, limits: deliveryLimits, security: security) }
   }
 
   /// What it makes us keep beyond the least of each.

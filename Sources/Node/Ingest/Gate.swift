@@ -7,6 +7,7 @@ final class Gate: Sendable {
   private let epoch = Guarded<Int64?>(nil)
 
   func open(_ epoch: Int64) { self.epoch.withLock { $0 = epoch } }
+  var isOpen: Bool { epoch.withLock { $0 != nil } }
   /// Waits for a send that is under way.
   func close() { epoch.withLock { $0 = nil } }
   /// Runs `body` while the gate can't be closed; nil when it isn't open for `epoch`.

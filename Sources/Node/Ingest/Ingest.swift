@@ -1,9 +1,10 @@
 // The intake of the active node as the control thread sees it: start, activate, stop, drain, look.
 public import Platform
 internal import Postgres
+internal import Telemetry
 
-/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep" and
-/// "retention".
+/// Owns the threads "ingest" (all sockets), "lane-0", "lane-1", ... (one PostgreSQL session each), "upkeep",
+/// "retention", "rollups" and, where there are targets, "scrape".
 public final class Ingest: Sendable {
   private let configuration: NodeConfiguration
   private let settings: IngestSettings
@@ -14,6 +15,10 @@ public final class Ingest: Sendable {
   private let upkeepInterrupt: Interrupt
   private let retention: Mailbox<RetentionCommand>
   private let retentionInterrupt: Interrupt
+  private let scrape: Mailbox<ScrapeCommand>
+  private let scraped = Guarded(ScrapeSnapshot())
+  private let merging: Mailbox<RetentionCommand>
+  private let mergingInterrupt: Interrupt
   private let gate = Gate()
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
@@ -44,6 +49,9 @@ public final class Ingest: Sendable {
     upkeepInterrupt = try Interrupt()
     retention = try Mailbox(capacity: 256)
     retentionInterrupt = try Interrupt()
+    scrape = try Mailbox(capacity: 256)
+    merging = try Mailbox(capacity: 256)
+    mergingInterrupt = try Interrupt()
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -56,10 +64,11 @@ public final class Ingest: Sendable {
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
     let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }
+    let hasRollups = configuration.ingest.rollups
     for handle in lanes {
       let thread = try RoleThread(name: "lane-\(handle.number)") {
         var lane = Lane(
-          handle: handle, sessions: sessions, settings: settings, report: report, post: post,
+          handle: handle, sessions: sessions, settings: settings, hasRollups: hasRollups, report: report, post: post,
           needPartitions: { upkeep.post(.ensurePartitions) })
         lane.run()
       }
@@ -78,6 +87,26 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(retaining)
+    let (merging, mergingInterrupt) = (merging, mergingInterrupt)
+    let rollingUp = try RoleThread(name: "rollups") {
+      var role = RollupMerging(
+        sessions: sessions, settings: settings, mailbox: merging, interrupt: mergingInterrupt)
+      role.run()
+    }
+    keep(rollingUp)
+    if !configuration.scrape.targets.isEmpty { try startScraper() }
+  }
+  private func startScraper() throws {
+    let mailbox = mailbox
+    let made = Guarded<Scraper?>(
+      try Scraper(
+        targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped
+      ) { mailbox.post(.deliver($0, kind: "scrape", $1)) == .posted })
+    keep(
+      try RoleThread(name: "scrape") {
+        guard var scraper = made.withLock({ $0.take() }) else { return }
+        scraper.run()
+      })
   }
   private func keep(_ thread: consuming RoleThread) {
     let box = ThreadBox(thread)
@@ -90,25 +119,40 @@ public final class Ingest: Sendable {
     let activation = Activation(epoch: epoch, token: token, timeline: timeline)
     mailbox.post(.activate(activation, operation: operation))
     retention.post(.activate(activation))
+    scrape.post(.activate)
+    merging.post(.activate(activation))
   }
   /// Demotion. When it returns, nothing is acknowledged any more; the rest is answered by `.stopped`.
   public func stop(reason: String, operation: UInt64) {
     gate.close()
     for lane in lanes { lane.interrupt.raise() }
-    haltRetention()
+    haltBystanders()
     mailbox.post(.stop(reason: reason, operation: operation))
   }
   /// Switchover: commits and acknowledges what was taken in, tells the clients; answered by `.drained`.
   public func drain(reason: String, deadline: BootInstant, operation: UInt64) {
-    haltRetention()
+    haltBystanders()
     mailbox.post(.drain(reason: reason, deadline: deadline, operation: operation))
   }
-  private func haltRetention() {
+  private func haltBystanders() {
     retention.post(.halt)
     retentionInterrupt.raise()
+    merging.post(.halt)
+    mergingInterrupt.raise()
+    scrape.post(.halt)
   }
+  /// Whether deliveries can be taken now; a moment later it may be otherwise.
+  var isServing: Bool { gate.isOpen }
+  /// Hands a delivery over; `ticket` hears of its end. False when the intake is behind: then it never does.
+  func deliver(_ delivery: Delivery, kind: String, _ ticket: WebTicket) -> Bool {
+    mailbox.post(.deliver(delivery, kind: kind, ticket)) == .posted
+  }
+  /// Runs `body`, which tells clients what is committed, unless `epoch` is over; nil then.
+  func whileServing<R>(_ epoch: Int64, _ body: () -> R) -> R? { gate.whileOpen(epoch, body) }
   /// At most a quarter of a second old.
   public func snapshot() -> IngestSnapshot { published.withLock { $0 } }
+  /// Of the thread "scrape", as of its last step.
+  public func scrapeSnapshot() -> ScrapeSnapshot { scraped.withLock { $0 } }
 
   /// Ends all threads and waits for them.
   public func shutDown() {
@@ -120,8 +164,11 @@ public final class Ingest: Sendable {
     }
     upkeep.post(.shutDown)
     upkeepInterrupt.raise()
+    scrape.post(.shutDown)
     retention.post(.shutDown)
     retentionInterrupt.raise()
+    merging.post(.shutDown)
+    mergingInterrupt.raise()
     let running = threads.withLock { threads in
       let running = threads
       threads = []

@@ -42,5 +42,11 @@ struct IngestSettings: Sendable {
   /// The first look for what is too old comes this long after a takeover; then one each `retentionMilliseconds`.
   var retentionDelayMilliseconds: Int64 = 15_000
   var retentionMilliseconds: Int64 = 60_000
+  /// New patterns of log messages that a lane may note each quarter of a second, beyond the thousands it begins with.
+  var patternsPerTick = 5
+  /// Deltas of rollups are merged this often, a minute's this long after it has ended, in bites of so many.
+  var rollupMilliseconds: Int64 = 5000
+  var rollupWaitMilliseconds: Int64 = 5000
+  var rollupRows = 20_000
   var shedFlushMilliseconds: Int64 = 5000
 }

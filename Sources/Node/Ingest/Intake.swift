@@ -14,6 +14,8 @@ enum IntakeMessage: Sendable {
   case laneConnected(Int, Bool)
   /// Partitions exist for these times.
   case window(TimeWindow)
+  /// Somebody watches these hosts for so many seconds more.
+  case watched([String: Int64])
   case shutDown
 }
 
@@ -138,6 +140,7 @@ final class Intake {
           front.encoder.window = window
           resumeHeld(front)
         }
+      case .watched(let hosts): tellWatched(hosts)
       case .shutDown: isShuttingDown = true
       }
     }

@@ -2,6 +2,9 @@
 internal import Platform
 internal import Telemetry
 
+/// Why a delivery is refused whose key stands for another one.
+let keyConflict = "the key was used before, for other contents"
+
 extension Intake {
   /// Takes a delivery that came over `kind` (of listener or route); `origin` hears of its end, exactly once.
   func submit(_ delivery: Delivery, kind: String, from origin: DeliveryOrigin) {
@@ -43,12 +46,10 @@ extension Intake {
   }
   /// The same delivery is under way already, from an earlier attempt or another connection.
   private func join(_ other: OpenDelivery, _ delivery: Delivery, _ origin: DeliveryOrigin) {
-    if other.digest != delivery.digest { return tell(origin, .refused(reason: Intake.keyConflict)) }
+    if other.digest != delivery.digest { return tell(origin, .refused(reason: keyConflict)) }
     guard other.origins.count < 64 else { return tell(origin, .unavailable(retryAfterSeconds: 1)) }
     other.origins.append(origin)
   }
-  static let keyConflict = "the key was used before, for other contents"
-
   // MARK: into batches
 
   /// Puts as much of the lane's deliveries into its batch as fits; half of it while connections wait for room, too.
@@ -98,7 +99,7 @@ extension Intake {
   }
   private func finish(_ open: OpenDelivery) {
     guard desk.close(open.number) != nil else { return }
-    if open.isConflict { return tellAll(open, .refused(reason: Intake.keyConflict)) }
+    if open.isConflict { return tellAll(open, .refused(reason: keyConflict)) }
     counters.deliveries.stored += 1
     if open.isDuplicate { counters.deliveries.repeated += 1 }
     counters.deliveries.repeated += open.origins.count - 1

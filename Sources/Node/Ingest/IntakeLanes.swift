@@ -168,9 +168,17 @@ extension Intake {
         now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
       {
         perform(connection, connection.native.refused(reason: "no hello in time"))
+      } else if connection.delivering?.isGreeting == true, connection.closeAt == nil,
+        now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
+      {
+        perform(connection, [DeliveryAction.close(reason: "no PING in time")])
       }
     }
-    for front in fronts { resumeHeld(front) }
+    for front in fronts {
+      front.native.names.allowPatterns(settings.patternsPerTick)
+      front.syslog.names.allowPatterns(settings.patternsPerTick)
+      resumeHeld(front)
+    }
     closeHogs()
     if activation != nil, now >= nextShedFlush, !shed.isEmpty, upkeep.post(.shed(shed.rows)) == .posted {
       nextShedFlush = now.adding(milliseconds: settings.shedFlushMilliseconds)

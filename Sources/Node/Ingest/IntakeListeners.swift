@@ -1,11 +1,14 @@
 // Listening and accepting: listeners exist only while active, and every count of connections has its bound.
 internal import Platform
+internal import TLS
 internal import Telemetry
 
 /// An open listener or UDP socket of the intake.
 final class Listener {
   enum Kind: Equatable {
     case native, syslogTCP, syslogUDP
+    /// Clients of the Forward protocol may ask over UDP, on the port of the TCP listener, whether we live.
+    case forwardHeartbeat
     case delivery(DeliveryWire)
   }
   let kind: Kind
@@ -39,6 +42,9 @@ extension Intake {
         listeners.append(Listener(.delivery(wire), address, try listenStream(address, freeBind: true)))
       }
     }
+    for address in configuration.listen.forward {
+      listeners.append(Listener(.forwardHeartbeat, address, try bindDatagram(address, freeBind: true)))
+    }
     for (index, listener) in listeners.enumerated() {
       try poller.add(listener.descriptor.raw, token: UInt64(index) + 1)
     }
@@ -57,6 +63,16 @@ extension Intake {
     case .syslogTCP: acceptAll(listener, .syslogTCP)
     case .delivery(let wire): acceptAll(listener, .delivery(wire))
     case .syslogUDP: receiveDatagrams(listener)
+    case .forwardHeartbeat: answerHeartbeats(listener)
+    }
+  }
+
+  /// One byte for each datagram: never more than what came, so that nobody can be flooded through us.
+  private func answerHeartbeats(_ listener: Listener) {
+    for _ in 0..<settings.datagramsPerTurn {
+      guard let (size, from) = receiveDatagram(listener.descriptor.raw, into: &scratch) else { return }
+      // A heartbeat that the kernel doesn't take is one that is lost: the client asks again.
+      if size > 0 { _ = sendDatagram(listener.descriptor.raw, [0], to: from) }
     }
   }
 
@@ -92,7 +108,8 @@ extension Intake {
     let raw = descriptor.raw
     let connection = ClientConnection(
       token: token, descriptor: descriptor, wire: wire, peer: host, lane: lane(of: host),
-      limits: limits(activation), deliveryLimits: settings.deliveryLimits)
+      limits: limits(activation), deliveryLimits: settings.deliveryLimits,
+      security: wire == .delivery(.forward) ? forwardSecurity() : nil)
     do {
       try poller.add(raw, token: token)
     } catch {
@@ -101,6 +118,14 @@ extension Intake {
     }
     connections[token] = connection
     perAddress[host] = ofHost + 1
+    if let actions = connection.delivering?.opened(), !actions.isEmpty { perform(connection, actions) }
+  }
+  private func forwardSecurity() -> ForwardSecurity? {
+    configuration.listen.forwardSharedKey.map { key in
+      var generator = SystemRandomNumberGenerator()
+      let random = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      return ForwardSecurity(key: key, server: "standwatch-\(node)", random: random, sha512: sha512)
+    }
   }
 
   /// No descriptor is left: with the reserved one the client is at least told at once.

@@ -21,6 +21,9 @@ struct Lane: ~Copyable {
   /// Asks upkeep for partitions.
   let needPartitions: @Sendable () -> Void
 
+  /// Nil where rollups are configured off.
+  let rollups: LaneRollups?
+
   var session: LaneSession?
   var former: BackendIdentity?
   var activation: Activation?
@@ -41,11 +44,12 @@ struct Lane: ~Copyable {
   }
 
   init(
-    handle: LaneHandle, sessions: DatabaseSessions, settings: IngestSettings,
+    handle: LaneHandle, sessions: DatabaseSessions, settings: IngestSettings, hasRollups: Bool,
     report: @escaping @Sendable (IngestEvent) -> Void, post: @escaping @Sendable (IntakeMessage) -> Void,
     needPartitions: @escaping @Sendable () -> Void
   ) {
     (self.handle, self.sessions, self.settings) = (handle, sessions, settings)
+    rollups = hasRollups ? LaneRollups() : nil
     (self.report, self.post, self.needPartitions) = (report, post, needPartitions)
   }
 

@@ -39,7 +39,7 @@ final class LaneFront {
     let nothing = TimeWindow(from: 0, until: 0)
     native = NativeDecoder(window: nothing, maxLine: maxLine)
     syslog = SyslogDecoder(window: nothing, namesLog2: 14)
-    encoder = DeliveryEncoder(window: nothing)
+    encoder = DeliveryEncoder(window: nothing, maxLine: maxLine)
   }
 
   var isBusy: Bool { spare == nil }

@@ -133,9 +133,13 @@ extension Lane {
         claims.append(Claim(stream: stream.id, first: stream.next, last: stream.next))
         claims.sort { $0.stream < $1.stream }
       }
-      let copies =
+      var copies =
         poison == nil ? copies(work, rows) : [Copying(table: .rejected, slices: [], rows: 1)]
       precondition(copies.reduce(0) { $0 + $1.rows } == rows.count)
+      if poison == nil, let rollups {
+        rollups.make(work.batch, rows.ranges)
+        if rollups.rowCount > 0 { copies.append(Copying(table: .rollup, slices: [], rows: rollups.rowCount)) }
+      }
       switch try attempt(work, claims, deliveries, copies, poison, activation) {
       case .committed:
         if hasUnnumbered { own?.next += 1 }
@@ -164,6 +168,7 @@ extension Lane {
     _ work: LaneWork, _ claims: [Claim], _ deliveries: [DeliveryClaim], _ copies: [Copying], _ poison: [UInt8]?,
     _ activation: Activation
   ) throws(LaneHalt) -> AttemptEnd {
+    let rollups = rollups
     let taken = FencedScript.beginResults
     let first = taken + (deliveries.isEmpty ? 1 : 2)
     return try attempt(
@@ -181,6 +186,7 @@ extension Lane {
         try stream.put(unsafe header.span.bytes)
         if let poison { try stream.put(unsafe poison.span.bytes) }
         for slice in copies[number].slices { try send(slice, of: work, to: stream) }
+        if copies[number].table == .rollup { try rollups?.send(to: stream) }
         try stream.put(unsafe trailer.span.bytes)
         return .done
       })

@@ -22,6 +22,9 @@ struct Upkeep: ~Copyable {
   private var session: LaneConnection?
   private var activation: Activation?
   private var nextRound = BootInstant.now()
+  private var nextWatch = BootInstant.now()
+  /// Hosts that were watched when we last looked.
+  private var watched = false
   private var shed: [ShedRow] = []
   private var mustEnsure = false
   private var window: TimeWindow?
@@ -64,7 +67,8 @@ struct Upkeep: ~Copyable {
         }
       }
       if BootInstant.now() >= nextRound { round() }
-      _ = wait(mailbox.descriptor, for: .read, until: nextRound)
+      if activation != nil, BootInstant.now() >= nextWatch { readWatch() }
+      _ = wait(mailbox.descriptor, for: .read, until: activation == nil ? nextRound : min(nextRound, nextWatch))
     }
   }
 
@@ -94,6 +98,23 @@ struct Upkeep: ~Copyable {
       }
       if error.reason == .connect { sessions.refreshEndpoints() }
       nextRound = .after(milliseconds: mustEnsure ? 100 : 1000)
+    }
+  }
+
+  /// Who is watched, each second, so that an agent hears of it about as soon as somebody looks.
+  private mutating func readWatch() {
+    nextWatch = .after(milliseconds: 1000)
+    // Without a session the next round opens one, and says what is wrong.
+    guard let session else { return }
+    do throws(PostgresError) {
+      let rows = try session.connection.run("SELECT host, seconds FROM ingest.watched()", deadline: deadline).rows
+      var hosts: [String: Int64] = [:]
+      for row in rows where row.count == 2 { if let host = row[0] { hosts[host] = row[1].flatMap { Int64($0) } } }
+      if watched || !hosts.isEmpty { post(.watched(hosts)) }
+      watched = !hosts.isEmpty
+    } catch {
+      if error.state == nil { self.session = nil } else { leaveTransaction() }
+      if error.reason == .interrupted { interrupt.clear() }
     }
   }
 
@@ -131,6 +152,7 @@ struct Upkeep: ~Copyable {
     let back = values["accept_past_days"].map { Int($0) } ?? settings.daysBack
     let ahead = values["accept_ahead_days"].map { Int($0) } ?? settings.daysAhead
     _ = try session.connection.run("SELECT telemetry.ensure_partitions(\(back), \(ahead))", deadline: deadline)
+    _ = try session.connection.run("SELECT telemetry.ensure_rollups(\(back), \(ahead))", deadline: deadline)
   }
   private mutating func readSettings(_ session: LaneConnection) throws(PostgresError) {
     let rows = try session.connection.run(
@@ -161,10 +183,14 @@ struct Upkeep: ~Copyable {
 
   private mutating func prune(_ session: LaneConnection) throws(PostgresError) {
     let minutes = values["claim_keep_minutes"].map { Int($0) } ?? settings.claimKeepMinutes
-    // Small bites, so that no transaction is long; what is left is for the next round.
+    let hours = values["delivery_keep_hours"].map { Int($0) } ?? settings.deliveryKeepHours
+    try prune(session, "ingest.prune_claims(pg_catalog.make_interval(mins => \(minutes)), 5000)")
+    try prune(session, "ingest.prune_deliveries(pg_catalog.make_interval(hours => \(hours)), 5000)")
+  }
+  /// Small bites, so that no transaction is long; what is left is for the next round.
+  private mutating func prune(_ session: LaneConnection, _ call: String) throws(PostgresError) {
     for _ in 0..<20 {
-      let pruned = try session.connection.run(
-        "SELECT ingest.prune_claims(pg_catalog.make_interval(mins => \(minutes)), 5000)", deadline: deadline)
+      let pruned = try session.connection.run("SELECT \(call)", deadline: deadline)
       if pruned.scalar.flatMap({ Int($0) }) ?? 0 < 5000 || !wait(mailbox.descriptor, for: .read, until: .now()).isEmpty
       {
         return

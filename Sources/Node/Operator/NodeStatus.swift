@@ -133,7 +133,21 @@ public struct NodeStatus: Codable, Equatable, Sendable {
     /// Connections refused or closed by us, by reason.
     public var refused: [String: UInt64] = [:]
     public var lanes: [Lane] = []
+    /// Targets of the configuration; scraped by the active node only.
+    public var scrape: [ScrapeTarget] = []
     public init() {}
+  }
+  public struct ScrapeTarget: Codable, Equatable, Sendable {
+    public var url: String
+    /// Nil where this node did not scrape it since it became active.
+    public var isUp: Bool?
+    /// Of the last scrape.
+    public var samples = 0
+    /// Scrapes committed, made but not stored, and never begun.
+    public var stored = 0
+    public var lost = 0
+    public var skipped = 0
+    public init(url: String) { self.url = url }
   }
   public struct Lane: Codable, Equatable, Sendable {
     public var lane: Int

@@ -20,6 +20,8 @@ struct HTTPBody: Equatable, Sendable {
   /// When it had arrived, µs since 2000-01-01 UTC.
   var now: Int64
 
+  /// Who sends: what it calls itself in `Standwatch-Source`, or its address.
+  var source: String { headers["standwatch-source"].flatMap { $0.isEmpty ? nil : $0 } ?? peer }
   /// SHA-256 of the bytes: the key where a repeated body is a repetition.
   var digest: [UInt8] { sha256(bytes) }
   /// Without parameters, in lower case; empty when there is none.
@@ -48,7 +50,7 @@ struct IngestRoute: Sendable {
 
 /// All routes that take records.
 enum IngestRoutes {
-  static let all: [IngestRoute] = []
+  static let all: [IngestRoute] = [jsonLinesRoute] + otlpRoutes + InfluxRoutes.all
 
   static func find(_ method: String, _ path: String) -> IngestRoute? {
     all.first { $0.method == method && $0.path == path }

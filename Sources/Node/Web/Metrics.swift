@@ -138,6 +138,7 @@ private func addIngest(_ out: inout MetricsText, _ ingest: NodeStatus.Ingest) {
   out.family(
     "ingest_refused_total", .counter, "Connections refused or closed by the node, by reason.",
     ingest.refused.sorted { $0.key < $1.key }.map { (["reason": $0.key], Double($0.value)) })
+  addScrapes(&out, ingest.scrape)
   let lanes = ingest.lanes
   out.family(
     "ingest_lane_batches_total", .counter, "Batches committed by this lane.",
@@ -151,4 +152,20 @@ private func addIngest(_ out: inout MetricsText, _ ingest: NodeStatus.Ingest) {
   out.family(
     "ingest_lane_last_commit_seconds", .gauge, "Duration of the lane's last batch, BEGIN to COMMIT.",
     lanes.map { (["lane": "\($0.lane)"], $0.lastCommitMilliseconds.map(seconds)) })
+}
+
+private func addScrapes(_ out: inout MetricsText, _ targets: [NodeStatus.ScrapeTarget]) {
+  out.family(
+    "scrape_target_up", .gauge, "Whether the last scrape of this target succeeded; only on the active node.",
+    targets.map { target in (["url": target.url], target.isUp.map { $0 ? 1 : 0 }) })
+  out.family(
+    "scrape_target_samples", .gauge, "Samples of the last scrape of this target.",
+    targets.map { target in (["url": target.url], target.isUp == nil ? nil : Double(target.samples)) })
+  out.family(
+    "scrapes_total", .counter, "Scrapes: stored, lost (made but not stored), skipped (could not begin in time).",
+    targets.flatMap { target in
+      [("stored", target.stored), ("lost", target.lost), ("skipped", target.skipped)].map {
+        (["url": target.url, "outcome": $0.0], Double($0.1))
+      }
+    })
 }

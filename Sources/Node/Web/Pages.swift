@@ -1,6 +1,13 @@
 // Which path answers what: pure, so that every answer can be tested without a socket.
 internal import HTTPServer
 
+/// What pages are asked for with.
+func admitPage(_ request: HTTPRequest) -> HTTPAdmission {
+  if request.method == "GET" || request.method == "HEAD" { return .plain }
+  let text = "only GET and HEAD are served here\n"
+  return .refuse(HTTPAnswer(status: 405, text: text, headers: [HTTPHeader("Allow", "GET, HEAD")]))
+}
+
 /// The answer of a node in this state. The query of a request plays no part.
 func answer(_ request: HTTPRequest, _ status: NodeStatus) -> HTTPAnswer {
   switch request.path {

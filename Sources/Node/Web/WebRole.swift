@@ -10,21 +10,24 @@ public final class WebRole: Sendable {
 
   /// Listens on every address; an address that isn't on any interface yet is allowed (a service IP).
   /// `status` is called for each request, on the thread `web`.
+  /// Records that are sent over HTTP go to `ingest`.
   public convenience init(
-    addresses: [SocketAddress], status: @escaping @Sendable () -> NodeStatus
+    addresses: [SocketAddress], ingest: Ingest, status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
-    try self.init(addresses: addresses, limits: HTTPLimits(), status: status)
+    try self.init(addresses: addresses, limits: HTTPLimits(), ingest: ingest, status: status)
   }
 
+  /// Without an intake no records are taken.
   init(
-    addresses: [SocketAddress], limits: HTTPLimits, status: @escaping @Sendable () -> NodeStatus
+    addresses: [SocketAddress], limits: HTTPLimits, ingest: Ingest? = nil,
+    ingestLimits: WebIngestLimits = WebIngestLimits(), status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
     let wishes = try Mailbox<Wish>(capacity: 4)
     self.wishes = wishes
     let ready = Guarded<Listeners?>(try Listeners(addresses))
     let running = try RoleThread(name: "web") {
       guard let listeners = ready.withLock({ $0.take() }) else { return }
-      do { try Self.serve(listeners, limits, wishes, status) } catch {
+      do { try Self.serve(listeners, limits, wishes, ingest, ingestLimits, status) } catch {
         log(.error, "HTTP stopped", ["reason": "\(error)"])
       }
     }
@@ -42,20 +45,28 @@ public final class WebRole: Sendable {
   }
 
   private static func serve(
-    _ listeners: consuming Listeners, _ limits: HTTPLimits, _ wishes: Mailbox<Wish>,
-    _ status: @escaping @Sendable () -> NodeStatus
+    _ listeners: consuming Listeners, _ limits: HTTPLimits, _ wishes: Mailbox<Wish>, _ ingest: Ingest?,
+    _ ingestLimits: WebIngestLimits, _ status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
     let listenerTokens: UInt64 = 16
     var poller = try Poller(batch: 64)
-    var server = try HTTPServer(limits: limits) { answer($0, status()) }
+    var intake: WebIngest? = nil
+    if let ingest { intake = try WebIngest(ingest, limits: ingestLimits) }
+    var server = try HTTPServer(limits: limits) { request in
+      ingest.flatMap { WebIngest.admit(request, $0) } ?? admitPage(request)
+    } answer: { request in
+      answer(request, status())
+    }
     try poller.add(wishes.descriptor, token: 0)
     try poller.add(server.descriptor, token: 1)
+    if let replies = intake?.replies { try poller.add(replies.descriptor, token: 2) }
     for (index, listener) in listeners.raw.enumerated() {
       try poller.add(listener, token: listenerTokens + UInt64(index))
     }
     var acceptAgainAt: BootInstant?
     while !wishes.isClosed {
-      let count = poller.wait(until: [server.nextDeadline(), acceptAgainAt].compactMap { $0 }.min())
+      let count = poller.wait(
+        until: [server.nextDeadline(), acceptAgainAt, intake?.nextDeadline()].compactMap { $0 }.min())
       for index in 0..<count {
         let token = poller.event(index).token
         if token >= listenerTokens, acceptAgainAt == nil {
@@ -71,11 +82,23 @@ public final class WebRole: Sendable {
         }
       }
       server.run()
+      serveIntake(&intake, &server)
       // Out of descriptors: level-triggered readiness would spin.
       if let again = acceptAgainAt {
         if again <= .now() { acceptAgainAt = nil } else { sleep(until: .after(milliseconds: 20)) }
       }
     }
+  }
+
+  /// Bodies that are whole go to the intake, its answers to the clients; other requests have their turn in between.
+  private static func serveIntake(_ intake: inout WebIngest?, _ server: inout HTTPServer) {
+    repeat {
+      intake?.answerAll(&server)
+      if let (ticket, request) = server.takeRequest() { intake?.take(ticket, request, &server) }
+      intake?.expire(&server)
+      server.run()
+      // That run may have made the next one whole: nothing else would wake us for it.
+    } while server.hasRequest
   }
 
   /// A few at a time: requests of those already there come first.

@@ -42,11 +42,13 @@ public struct ForwardSession: Sendable {
 
   /// Whether the socket may be read.
   public var mayReceive: Bool { state != .closed && !hasEnded && underWay.count < limits.underWay }
+  /// Whether the client has not shown the key yet.
+  public var isGreeting: Bool { state == .greeting }
   /// Bytes that wait for the rest of their message.
   public var heldBytes: Int { bytes.capacity }
 
   /// The connection stands: with a shared key, the server speaks first.
-  public mutating func opened() -> [DeliveryAction] {
+  public func opened() -> [DeliveryAction] {
     if let security, state == .greeting { [.send(security.hello)] } else { [] }
   }
 

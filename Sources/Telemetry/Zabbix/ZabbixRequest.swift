@@ -6,8 +6,10 @@ struct ZabbixRequest: Equatable {
   var name = ""
   /// Values that can be taken, in their order.
   var records: [Record] = []
+  /// What of the values can't be taken; kept in `ingest.rejected`.
+  var faults: [DeliveryFault] = []
   /// Values in all.
-  var total = 0
+  var total: Int { records.count + faults.count }
 
   enum Fault: Error, Equatable {
     case notJSON(FaultKind)
@@ -59,11 +61,14 @@ struct ZabbixRequest: Equatable {
     case "request": name = try SmallObject.text(bytes, &at)
     case "data" where take(UInt8(ascii: "["), bytes, &at):
       try members(bytes, &at, UInt8(ascii: "]")) { (request, bytes, at) throws(FaultKind) in
-        request.total += 1
         // The one thing here that no fault names: told apart by the caller.
-        if request.total > most { throw .tooLong }
+        if request.total == most { throw .tooLong }
+        let start = at
         if let record = ZabbixValue.record(try SmallObject(bytes, &at, depth: 2), now: now) {
           request.records.append(record)
+        } else {
+          let raw = (start..<at).map { byte(bytes, $0) }
+          request.faults.append(DeliveryFault(reason: "host, key or value missing or not usable", raw: raw))
         }
       }
     default: try skipValue(bytes, &at, depth: 1)

@@ -9,7 +9,7 @@
 public struct ZabbixSession: Sendable {
   enum State: Equatable {
     case receiving
-    case storing(sent: Int, total: Int, since: Int64)
+    case storing(total: Int, since: Int64)
     case closed
   }
   private(set) var state = State.receiving
@@ -51,10 +51,10 @@ public struct ZabbixSession: Sendable {
 
   /// The outcome of the delivery.
   public mutating func delivered(_ number: Int, _ outcome: DeliveryOutcome, now: Int64) -> [DeliveryAction] {
-    guard number == 1, case .storing(let sent, let total, let since) = state else { return [] }
+    guard number == 1, case .storing(let total, let since) = state else { return [] }
     switch outcome {
     case .stored(_, let rejects):
-      return answered(processed: sent - min(rejects.count, sent), total: total, microseconds: now - since)
+      return answered(processed: total - min(rejects.count, total), total: total, microseconds: now - since)
     // No answer: the sender knows that it has to repeat.
     case .unavailable: return close("")
     case .refused(let reason): return refused(reason)
@@ -91,9 +91,10 @@ public struct ZabbixSession: Sendable {
     guard request.name == "sender data" || request.name == "agent data" else {
       return refused("only values are taken here")
     }
-    if request.records.isEmpty { return answered(processed: 0, total: request.total, microseconds: 0) }
-    state = .storing(sent: request.records.count, total: request.total, since: now)
-    return [.deliver(number: 1, Delivery(key: nil, source: peer, records: request.records))]
+    if request.total == 0 { return answered(processed: 0, total: 0, microseconds: 0) }
+    state = .storing(total: request.total, since: now)
+    let delivery = Delivery(key: nil, source: peer, records: request.records, faults: request.faults)
+    return [.deliver(number: 1, delivery)]
   }
 
   private mutating func answered(processed: Int, total: Int, microseconds: Int64) -> [DeliveryAction] {

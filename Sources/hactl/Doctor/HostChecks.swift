@@ -64,6 +64,7 @@ func checkNetwork(_ configuration: NodeConfiguration, _ status: NodeStatus?, _ c
     let listen = configuration.listen
     for (key, addresses, datagram) in [
       ("native", listen.native, false), ("syslogTCP", listen.syslogTCP, false), ("syslogUDP", listen.syslogUDP, true),
+      ("forward", listen.forward, false), ("zabbix", listen.zabbix, false), ("influxTCP", listen.influxTCP, false),
       ("http", listen.http, false), ("peers", configuration.peers.listen, true),
     ] {
       for address in addresses { checkPort(key, address, datagram, &checkup) }

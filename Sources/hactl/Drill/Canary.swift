@@ -193,7 +193,7 @@ private struct CanaryLink: ~Copyable {
     case .ack(let seq): ledger.withLock { $0.acknowledged(upTo: seq, at: now) }
     case .reject(let seq, _): ledger.withLock { $0.rejected(seq) }
     case .bye(let reason): throw CanaryTrouble("bye: \(reason)")
-    case .pong: break
+    case .pong, .live: break
     case nil: throw CanaryTrouble("not understood: \(String(decoding: line.prefix(200), as: UTF8.self))")
     }
   }

@@ -20,10 +20,14 @@ final class IngestHarness: Sendable {
   var native: SocketAddress { configuration.listen.native[0] }
   var syslogTCP: SocketAddress { configuration.listen.syslogTCP[0] }
   var syslogUDP: SocketAddress { configuration.listen.syslogUDP[0] }
+  var influxTCP: SocketAddress { configuration.listen.influxTCP[0] }
+  var forward: SocketAddress { configuration.listen.forward[0] }
+  var zabbix: SocketAddress { configuration.listen.zabbix[0] }
 
   init(
     server: PrivatePostgres? = nil, settings: IngestSettings = IngestSettings(), lanes: Int = 2,
-    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil
+    bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil,
+    scrape: [NodeConfiguration.Scrape.Target] = [], forwardSharedKey: [UInt8]? = nil
   ) throws {
     let server = try server ?? PrivatePostgres.shared.get()
     var connection = try server.makeDatabase()
@@ -32,7 +36,7 @@ final class IngestHarness: Sendable {
     let parsed = try ConnectionString(connection)
     database = try #require(parsed["dbname"])
     func address() throws -> SocketAddress { try #require(SocketAddress(host: "127.0.0.1", port: try freePort())) }
-    configuration = NodeConfiguration(
+    var configuration = NodeConfiguration(
       cluster: "test", node: "a", user: nil, runtimeFolder: "/tmp", logLevel: .error,
       database: .init(connection: parsed, lanes: lanes),
       service: .init(addresses: [], helpers: .init(claim: "", renew: nil, release: "", status: "")),
@@ -40,6 +44,12 @@ final class IngestHarness: Sendable {
       listen: .init(
         native: [try address()], syslogTCP: [try address()], syslogUDP: [try address()], http: []),
       ingest: bounds, timing: .init())
+    configuration.listen.influxTCP = [try address()]
+    configuration.listen.forward = [try address()]
+    configuration.listen.zabbix = [try address()]
+    configuration.listen.forwardSharedKey = forwardSharedKey
+    configuration.scrape.targets = scrape
+    self.configuration = configuration
     sessions = DatabaseSessions(
       connection: parsed, cluster: "test", node: "a", incarnation: wallMicroseconds(), leaseMilliseconds: 2000)
     sessions.refreshEndpoints()
@@ -187,7 +197,7 @@ final class NativeClient {
       switch try reply(milliseconds: milliseconds) {
       case .ack(let acked): if acked >= seq { return rejects }
       case .reject(let seq, let reason): rejects.append((seq, reason))
-      case .pong, .welcome: continue
+      case .pong, .welcome, .live: continue
       case .bye(let reason): throw TestTimeout(what: "ack \(seq), told bye: \(reason)")
       case nil: throw TestTimeout(what: "ack \(seq), connection ended")
       }

@@ -54,7 +54,8 @@ import Testing
     var session = forwardSession()
     let message = Pack.list([.text("t"), .list([entry("x")]), option("c1")]).bytes
     #expect(session.received(message + message, now: 0).map(\.isDelivery) == [true, true])
-    #expect(session.delivered(2, stored, now: 1) == [.send([0x81, 0xa3] + Array("ack".utf8) + [0xa2] + Array("c1".utf8))])
+    #expect(
+      session.delivered(2, stored, now: 1) == [.send([0x81, 0xa3] + Array("ack".utf8) + [0xa2] + Array("c1".utf8))])
     #expect(session.delivered(2, stored, now: 1) == [])
     #expect(session.delivered(1, .stored(isDuplicate: true, rejects: []), now: 1).sent == [ForwardSession.ack("c1")])
   }
@@ -113,7 +114,8 @@ import Testing
     let keys = [
       ForwardSession.key(chunk: "a", tag: "t", part: 0), ForwardSession.key(chunk: "a", tag: "t", part: 1),
       ForwardSession.key(chunk: "b", tag: "t", part: 0), ForwardSession.key(chunk: "a", tag: "u", part: 0),
-      ForwardSession.key(chunk: "a", tag: long + "1", part: 0), ForwardSession.key(chunk: "a", tag: long + "2", part: 0),
+      ForwardSession.key(chunk: "a", tag: long + "1", part: 0),
+      ForwardSession.key(chunk: "a", tag: long + "2", part: 0),
       ForwardSession.key(chunk: String(repeating: "c", count: 128), tag: long, part: 0),
     ]
     #expect(Set(keys).count == keys.count)
@@ -133,39 +135,46 @@ extension DeliveryAction {
 
   @Test func `message, severity, host and application come from the names that loggers use`() {
     for (key, value, severity) in [
-      ("level", Pack.text("ERROR"), 3), ("severity", .text("warn"), 4), ("priority", .int(2), 2), ("PRIORITY", .text("5"), 5),
+      ("level", Pack.text("ERROR"), 3), ("severity", .text("warn"), 4), ("priority", .int(2), 2),
+      ("PRIORITY", .text("5"), 5),
       ("level", .text("Trace"), 7), ("level", .text("loud"), 6), ("level", .int(30), 6),
     ] {
       for message in ["message", "log", "msg", "MESSAGE"] {
-        let found = record(.map([
-          (.text(key), value), (.text(message), .text("hello\n")), (.text("hostname"), .text("web-1")), (.text("n"), .int(1)),
-        ]))
+        let found = record(
+          .map([
+            (.text(key), value), (.text(message), .text("hello\n")), (.text("hostname"), .text("web-1")),
+            (.text("n"), .int(1)),
+          ]))
         #expect(found?.log?.severity == severity)
         #expect(found?.log?.message == "hello")
         #expect(found?.host == "web-1")
         #expect(found?.app == "app.access")
         let isTaken = severity != 6
-        #expect(found?.attributes == (isTaken ? #"{"n":1}"# : #"{"level":\#(value.json),"n":1}"#))
+        #expect(found?.attributesText == (isTaken ? #"{"n":1}"# : #"{"level":\#(value.json),"n":1}"#))
       }
     }
     #expect(record(.object(["log": .text("a"), "message": .text("b"), "service": .text("shop")]))?.app == "shop")
-    #expect(record(.object(["log": .text("a"), "message": .text("b")]))?.attributes == #"{"log":"a"}"#)
+    #expect(record(.object(["log": .text("a"), "message": .text("b")]))?.attributesText == #"{"log":"a"}"#)
     #expect(record(.object(["log": .text("a"), "host": .object(["ip": .text("x")])]))?.host == "192.0.2.7")
   }
 
   @Test func `attributes keep every kind of value`() {
     let deep = (0..<40).reduce(Pack.int(1)) { inner, _ in .list([inner]) }
-    let found = record(.map([
-      (.text("message"), .text("m")), (.text("a"), .null), (.text("b"), .bool(true)), (.text("c"), .double(1.5)),
-      (.text("d"), .double(.infinity)), (.text("e"), .list([.int(-1), .text("q\"")])), (.text("f"), .object(["g": .int(1)])),
-      (.text("h"), .binary(Array("text".utf8))), (.text("i"), .binary([0xff, 0, 1])), (.text("j"), .raw([0xcf] + big(.max, 8))),
-      (.text("k"), .ext(5, [1, 2])), (.int(7), .int(1)), (.text("z\u{0}"), .text("\u{0}")), (.text("l"), .raw([0xa1, 0xff])),
-    ]))
+    let found = record(
+      .map([
+        (.text("message"), .text("m")), (.text("a"), .null), (.text("b"), .bool(true)), (.text("c"), .double(1.5)),
+        (.text("d"), .double(.infinity)), (.text("e"), .list([.int(-1), .text("q\"")])),
+        (.text("f"), .object(["g": .int(1)])),
+        (.text("h"), .binary(Array("text".utf8))), (.text("i"), .binary([0xff, 0, 1])),
+        (.text("j"), .raw([0xcf] + big(.max, 8))),
+        (.text("k"), .ext(5, [1, 2])), (.int(7), .int(1)), (.text("z\u{0}"), .text("\u{0}")),
+        (.text("l"), .raw([0xa1, 0xff])),
+      ]))
     #expect(
-      found?.attributes
+      found?.attributesText
         == #"{"a":null,"b":true,"c":1.5,"d":"inf","e":[-1,"q\""],"f":{"g":1},"h":"text","i":"/wAB","j":"18446744073709551615","k":"ext 5: AQI=","7":1,"z\#u{fffd}":"\#u{fffd}","l":"\#u{fffd}"}"#
     )
-    #expect(record(.object(["message": .text("m"), "x": deep]))?.attributes.contains("nested too deeply") == true)
+    #expect(record(.object(["message": .text("m"), "x": deep]))?.attributesText.contains("nested too deeply") == true)
   }
 
   @Test func `records that are no maps, have no message, or too much of one are kept`() {
@@ -174,26 +183,30 @@ extension DeliveryAction {
     #expect(record(.object(["cpu": .double(0.5)]))?.log?.message == "app.access")
     let long = record(.object(["message": .text(String(repeating: "é", count: 40_000))]))
     #expect(long?.log?.message.utf8.count == 65_536)
-    #expect(long?.attributes == #"{"cut":80000}"#)
+    #expect(long?.attributesText == #"{"cut":80000}"#)
     let many = record(.map((0..<1025).map { (.text("k\($0)"), .int(1)) }))
-    #expect(many?.attributes.hasPrefix(#"{"record":{"k0":1,"#) == true)
+    #expect(many?.attributesText.hasPrefix(#"{"record":{"k0":1,"#) == true)
   }
 
   @Test func `a trace joins, and Fluent Bit's metadata stay`() {
-    let found = record(.object(["msg": .text("m"), "trace_id": .text("0af7651916cd43dd8448eb211c80319c"), "span_id": .text("b7ad6b7169203331")]))
+    let found = record(
+      .object([
+        "msg": .text("m"), "trace_id": .text("0af7651916cd43dd8448eb211c80319c"), "span_id": .text("b7ad6b7169203331"),
+      ]))
     #expect(found?.log?.trace == TraceID(high: 0x0af7_6519_16cd_43dd, low: 0x8448_eb21_1c80_319c))
     #expect(found?.log?.span == 0xb7ad_6b71_6920_3331)
-    #expect(found?.attributes == "")
+    #expect(found?.attributesText == "")
     var session = forwardSession()
     let bit = Pack.list([.text("t"), .list([.list([.list([eventTime(), .object(["k": .int(1)])]), line("x")])])]).bytes
     let kept = session.received(bit, now: 0).deliveries.first?.records.first
-    #expect(kept?.attributes == #"{"metadata":{"k":1}}"#)
+    #expect(kept?.attributesText == #"{"metadata":{"k":1}}"#)
     #expect(kept?.time == nine + 123_456)
   }
 
   @Test func `a map with all fields of a record type becomes that record, and one that lacks any stays a log`() {
     let queue: [(Pack, Pack)] = [
-      (.text("type"), .text("queue")), (.text("queue"), .text("in")), (.text("depth"), .int(31)), (.text("capacity"), .null),
+      (.text("type"), .text("queue")), (.text("queue"), .text("in")), (.text("depth"), .int(31)),
+      (.text("capacity"), .null),
       (.text("app"), .text("EQP")), (.text("host"), .text("mes")),
     ]
     var expected = Record.Queue(queue: "in", depth: 31)
@@ -202,26 +215,40 @@ extension DeliveryAction {
     #expect(record(.map(queue + [(.text("other"), .int(1))]))?.log != nil)
     #expect(record(.map(queue.filter { if case .text("depth") = $0.0 { false } else { true } }))?.log != nil)
     let bodies: [(Pack, Record.Body)] = [
-      (.object(["type": .text("metric"), "name": .text("n"), "value": .int(2), "labels": .object([:])]),
-        .metric(Record.Metric(name: "n", value: 2, labels: JSONObject()))),
-      (.object(["type": .text("step"), "txn": .text("T"), "step": .text("s"), "status": .text("ok")]),
-        .step(Record.Step(transaction: "T", step: "s", status: "ok"))),
-      (.object(["type": .text("job"), "job": .text("j"), "duration_us": .int(5), "status": .text("ok")]),
-        .job(Record.Job(job: "j", durationMicroseconds: 5, status: "ok"))),
-      (.object(["type": .text("process"), "process": .text("p"), "state": .text("running")]),
-        .process(Record.Process(process: "p", state: "running"))),
-      (.object(["type": .text("web"), "method": .text("GET"), "path": .text("/"), "code": .int(100)]),
-        .web(Record.Web(method: "GET", path: "/", code: 100))),
+      (
+        .object(["type": .text("metric"), "name": .text("n"), "value": .int(2), "labels": .object([:])]),
+        .metric(Record.Metric(name: "n", value: 2, labels: JSONObject()))
+      ),
+      (
+        .object(["type": .text("step"), "txn": .text("T"), "step": .text("s"), "status": .text("ok")]),
+        .step(Record.Step(transaction: "T", step: "s", status: "ok"))
+      ),
+      (
+        .object(["type": .text("job"), "job": .text("j"), "duration_us": .int(5), "status": .text("ok")]),
+        .job(Record.Job(job: "j", durationMicroseconds: 5, status: "ok"))
+      ),
+      (
+        .object(["type": .text("process"), "process": .text("p"), "state": .text("running")]),
+        .process(Record.Process(process: "p", state: "running"))
+      ),
+      (
+        .object(["type": .text("web"), "method": .text("GET"), "path": .text("/"), "code": .int(100)]),
+        .web(Record.Web(method: "GET", path: "/", code: 100))
+      ),
       (.object(["type": .text("event"), "kind": .text("deploy")]), .event(Record.Event(kind: "deploy"))),
-      (.object(["type": .text("log"), "severity": .text("err"), "message": .text("m")]), .log(Record.Log(severity: 3, message: "m"))),
+      (
+        .object(["type": .text("log"), "severity": .text("err"), "message": .text("m")]),
+        .log(Record.Log(severity: 3, message: "m"))
+      ),
     ]
     for (map, body) in bodies {
       #expect(record(map) == Record(time: nine + 123_456, host: "192.0.2.7", app: "app.access", body))
     }
-    let span = record(.object([
-      "type": .text("span"), "trace": .text("0af7651916cd43dd8448eb211c80319c"), "span": .text("b7ad6b7169203331"),
-      "name": .text("GET /"), "duration_us": .int(9), "status": .text("ok"), "kind": .text("server"),
-    ]))
+    let span = record(
+      .object([
+        "type": .text("span"), "trace": .text("0af7651916cd43dd8448eb211c80319c"), "span": .text("b7ad6b7169203331"),
+        "name": .text("GET /"), "duration_us": .int(9), "status": .text("ok"), "kind": .text("server"),
+      ]))
     if case .span(let body)? = span?.body { #expect(body.kind == .server) } else { Issue.record("\(span as Any)") }
     for odd in [
       Pack.object(["type": .text("web"), "method": .text("GET"), "path": .text("/"), "code": .int(99)]),
@@ -256,7 +283,8 @@ extension Pack {
   }
   func ping(_ client: String, salt: [UInt8] = [1, 2, 255], key: [UInt8]) -> [UInt8] {
     Pack.list([
-      .text("PING"), .text(client), .binary(salt), .text(hex(sha512(salt + Array(client.utf8) + nonce + key))), .text(""), .text(""),
+      .text("PING"), .text(client), .binary(salt), .text(hex(sha512(salt + Array(client.utf8) + nonce + key))),
+      .text(""), .text(""),
     ]).bytes
   }
 
@@ -277,11 +305,21 @@ extension Pack {
 
   @Test func `another key, another message, or the node's own name is refused`() {
     for (bytes, sends, reason) in [
-      (ping("c", key: Array("other".utf8)), true, "another shared key"), (ping("node-a", key: key), true, "the server's own name"),
+      (ping("c", key: Array("other".utf8)), true, "another shared key"),
+      (ping("node-a", key: key), true, "the server's own name"),
       (Pack.list([.text("t"), .int(1), line("x")]).bytes, false, "no PING where one is asked for"),
-      (Pack.list([.text("PING"), .text("c"), .text("s"), .text("d"), .int(1), .text("")]).bytes, false, "no PING where one is asked for"),
-      (Pack.list([.text("PING"), .text(""), .text("s"), .text("d"), .text(""), .text("")]).bytes, false, "no PING where one is asked for"),
-      (Pack.list([.text("PING"), .text("c"), .text("s"), .text(""), .text(""), .text("")]).bytes, true, "another shared key"),
+      (
+        Pack.list([.text("PING"), .text("c"), .text("s"), .text("d"), .int(1), .text("")]).bytes, false,
+        "no PING where one is asked for"
+      ),
+      (
+        Pack.list([.text("PING"), .text(""), .text("s"), .text("d"), .text(""), .text("")]).bytes, false,
+        "no PING where one is asked for"
+      ),
+      (
+        Pack.list([.text("PING"), .text("c"), .text("s"), .text(""), .text(""), .text("")]).bytes, true,
+        "another shared key"
+      ),
       ([0xdd, 0xff, 0xff, 0xff, 0xff], false, "a message of more than 4096 bytes"),
       ([0x92, 0xdb, 0, 0, 0x20, 0], false, "a message of more than 4096 bytes"),
     ] {

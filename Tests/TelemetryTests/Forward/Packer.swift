@@ -86,7 +86,10 @@ func modes(_ chunk: String?, _ messages: [String]) -> [(name: String, bytes: [UI
   let members = gzip(packed(Array(messages[..<half]))) + gzip(packed(Array(messages[half...])))
   return [
     ("Forward", Pack.list([.text("t"), entries, option(chunk)]).bytes),
-    ("PackedForward as text", Pack.list([.text("t"), .raw([0xdb] + big(UInt64(whole.count), 4) + whole), option(chunk)]).bytes),
+    (
+      "PackedForward as text",
+      Pack.list([.text("t"), .raw([0xdb] + big(UInt64(whole.count), 4) + whole), option(chunk)]).bytes
+    ),
     ("PackedForward", Pack.list([.text("t"), .binary(whole), option(chunk, size: messages.count)]).bytes),
     ("CompressedPackedForward", Pack.list([.text("t"), .binary(gzip(whole)), option(chunk, gzip: true)]).bytes),
     ("two members of gzip", Pack.list([.text("t"), .binary(members), option(chunk, gzip: true)]).bytes),
@@ -100,6 +103,6 @@ extension [DeliveryAction] {
 }
 extension Record {
   var log: Log? { if case .log(let log) = body { log } else { nil } }
-  var attributes: String { log?.attributes.map { String(decoding: $0.bytes, as: UTF8.self) } ?? "" }
+  var attributesText: String { log?.attributes.map { String(decoding: $0.bytes, as: UTF8.self) } ?? "" }
 }
 let stored = DeliveryOutcome.stored(isDuplicate: false, rejects: [])

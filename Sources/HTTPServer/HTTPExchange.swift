@@ -1,0 +1,182 @@
+// What the callbacks of libmicrohttpd reach: who is connected, which bodies are on their way, what waits for an answer.
+internal import CMicroHTTPD
+internal import Platform
+
+/// One request, from its headers to its answer.
+@safe final class Upload {
+  let number: UInt64
+  let client: UInt
+  // Sound: used only while the upload is in `Exchange.uploads`, which it leaves before the connection is freed.
+  let connection: OpaquePointer
+  let takesBody: Bool
+  var request: HTTPRequest
+  /// Bytes of the body so far, kept or not.
+  var received = 0
+  /// Its part of `Exchange.bodyBytes`.
+  var counted = 0
+  /// Why the body is dropped as it comes; told when it has ended.
+  var refusal: HTTPAnswer?
+  var answer: HTTPAnswer?
+  var isSuspended = false
+  init(_ number: UInt64, _ client: UInt, _ connection: OpaquePointer, _ request: HTTPRequest, takesBody: Bool) {
+    (self.number, self.client, self.request, self.takesBody) = (number, client, request, takesBody)
+    unsafe self.connection = connection
+  }
+}
+
+final class Exchange {
+  struct Client {
+    var descriptor: Int32
+    /// When the request that is coming has to be whole; nil while an answer is being made.
+    var deadline: BootInstant?
+    var requests = 0
+    var isLate = false
+  }
+  let limits: HTTPLimits
+  let admit: (HTTPRequest) -> HTTPAdmission
+  let answer: (HTTPRequest) -> HTTPAnswer
+  /// By the address of libmicrohttpd's connection, which is one connection's until it was told to be closed.
+  var clients: [UInt: Client] = [:]
+  var uploads: [UInt64: Upload] = [:]
+  /// Uploads that are whole and not given out yet.
+  var ready: [UInt64] = []
+  var bodyBytes = 0
+  var counts = HTTPCounts()
+  private var next: UInt64 = 1
+
+  init(
+    limits: HTTPLimits, admit: @escaping (HTTPRequest) -> HTTPAdmission, answer: @escaping (HTTPRequest) -> HTTPAnswer
+  ) {
+    (self.limits, self.admit, self.answer) = (limits, admit, answer)
+  }
+
+  func closeLate(_ now: BootInstant) {
+    for (key, client) in clients {
+      guard let deadline = client.deadline, deadline <= now else { continue }
+      counts.late += 1
+      clients[key]?.deadline = nil
+      clients[key]?.isLate = true
+      sw_http_shut_down(client.descriptor)
+    }
+  }
+  func resume(_ upload: Upload) {
+    guard upload.isSuspended else { return }
+    upload.isSuspended = false
+    unsafe MHD_resume_connection(upload.connection)
+  }
+  func resumeAll() {
+    for upload in uploads.values where upload.isSuspended {
+      upload.answer = HTTPAnswer(status: 503, text: "stopping, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+      resume(upload)
+    }
+  }
+
+  // MARK: one request
+
+  /// The headers have come: what the handler keeps of the request, or the answer that ends it.
+  func begin(_ connection: OpaquePointer, _ request: HTTPRequest, _ seen: SeenHeaders) -> Begun {
+    let client = UInt(bitPattern: connection)
+    clients[client]?.requests += 1
+    if let fault = seen.fault { return .ended(HTTPAnswer(status: 400, text: "\(fault)\n")) }
+    let upload: Upload
+    switch admit(request) {
+    case .refuse(let answer): return .ended(answer)
+    case .plain:
+      if seen.hasBody { return .ended(HTTPAnswer(status: 413, text: "a body is not taken here\n")) }
+      upload = unsafe Upload(next, client, connection, request, takesBody: false)
+    case .body:
+      guard (seen.length ?? 0) <= limits.bodyBytes else { return .ended(tooLarge) }
+      guard bodyBytes + (seen.length ?? 0) <= limits.allBodiesBytes else { return .ended(full) }
+      upload = unsafe Upload(next, client, connection, request, takesBody: true)
+      upload.request.body.reserveCapacity(min(seen.length ?? 0, 65_536))
+      clients[client]?.deadline = .after(milliseconds: limits.bodyMilliseconds)
+    }
+    next += 1
+    uploads[upload.number] = upload
+    return .goesOn(upload)
+  }
+  enum Begun { case goesOn(Upload), ended(HTTPAnswer) }
+
+  /// More of the body came; false when the connection has to be closed without more words.
+  func received(_ upload: Upload, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    upload.received += bytes.count
+    if upload.refusal == nil {
+      if !upload.takesBody {
+        upload.refusal = HTTPAnswer(status: 413, text: "a body is not taken here\n")
+      } else if upload.received > limits.bodyBytes {
+        upload.refusal = tooLarge
+      } else if bodyBytes + bytes.count > limits.allBodiesBytes {
+        upload.refusal = full
+      }
+      if upload.refusal != nil {
+        bodyBytes -= upload.counted
+        upload.counted = 0
+        upload.request.body = []
+      }
+    }
+    if upload.refusal == nil {
+      unsafe upload.request.body.append(contentsOf: bytes)
+      upload.counted += bytes.count
+      bodyBytes += bytes.count
+    }
+    // What is refused is read on for a while, so that its sender hears why.
+    return upload.received <= 2 * limits.bodyBytes + 65_536
+  }
+
+  /// The request is whole, or was resumed: its answer, nil when it has to wait for one.
+  func ended(_ upload: Upload) -> (HTTPAnswer, close: Bool)? {
+    if let answer = upload.answer { return (answer, false) }
+    if let refusal = upload.refusal { return (refusal, true) }
+    if !upload.takesBody { return (answer(upload.request), false) }
+    clients[upload.client]?.deadline = nil
+    upload.isSuspended = true
+    ready.append(upload.number)
+    return nil
+  }
+  /// libmicrohttpd is through with it, in whichever way.
+  func forget(_ upload: Upload) {
+    bodyBytes -= upload.counted
+    upload.counted = 0
+    uploads[upload.number] = nil
+  }
+  func answered(_ client: UInt, _ status: Int) {
+    counts.answers[status, default: 0] += 1
+    clients[client]?.deadline = .after(milliseconds: limits.requestMilliseconds)
+  }
+
+  private var tooLarge: HTTPAnswer {
+    HTTPAnswer(status: 413, text: "the body has more than \(limits.bodyBytes) bytes: send it in parts\n")
+  }
+  private var full: HTTPAnswer {
+    HTTPAnswer(
+      status: 503, text: "too many bodies are on their way, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+  }
+}
+
+/// Headers of one request as they are read.
+final class SeenHeaders {
+  var headers: [String: String] = [:]
+  private var lengths: [String] = []
+  private var encodings: [String] = []
+
+  func add(_ name: String, _ value: String) {
+    let name = name.lowercased()
+    headers[name] = value
+    if name == "content-length" { lengths.append(value) }
+    if name == "transfer-encoding" { encodings.append(value) }
+  }
+  var length: Int? { lengths.first.flatMap { Int($0) } }
+  var hasBody: Bool { !encodings.isEmpty || (length ?? 0) > 0 }
+  /// What leaves in doubt where the body ends (RFC 9112, section 6.3).
+  var fault: String? {
+    if lengths.count > 1 { return "more than one Content-Length" }
+    if !lengths.isEmpty && !encodings.isEmpty { return "Content-Length and Transfer-Encoding" }
+    if encodings.contains(where: { $0.lowercased() != "chunked" }) || encodings.count > 1 {
+      return "a Transfer-Encoding other than chunked"
+    }
+    let isNumber = lengths.allSatisfy { text in
+      !text.isEmpty && text.utf8.count <= 18 && text.utf8.allSatisfy { $0 >= 48 && $0 <= 57 }
+    }
+    return isNumber ? nil : "a Content-Length that is no number"
+  }
+}

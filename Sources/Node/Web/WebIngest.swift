@@ -1,0 +1,139 @@
+// Bodies with records, on the thread "web": admitted, unpacked, decoded, handed to the intake, answered when it has.
+internal import Compression
+internal import HTTPServer
+internal import Platform
+internal import Telemetry
+
+/// Bounds of what waits for the intake.
+struct WebIngestLimits: Equatable, Sendable {
+  var deliveries = DeliveryLimits()
+  /// Requests that wait for their commit.
+  var waiting = 1024
+  /// Of their records, as they are held.
+  var waitingBytes = 16 << 20
+  /// A client that waits longer is told to try again: its delivery may be stored meanwhile.
+  var answerMilliseconds: Int64 = 30_000
+  init() {}
+}
+
+struct WebIngest: ~Copyable {
+  /// A request whose delivery is on its way. It stays until the intake has answered, even when the client was told.
+  private struct Waiting {
+    var ticket: HTTPTicket
+    var route: IngestRoute
+    var answer: @Sendable (DeliveryOutcome) -> HTTPAnswer
+    var bytes: Int
+    var until: BootInstant
+    var isTold = false
+  }
+  private let ingest: Ingest
+  private let limits: WebIngestLimits
+  let replies: Mailbox<WebReply>
+  private var waiting: [UInt64: Waiting] = [:]
+  private var waitingBytes = 0
+  private var next: UInt64 = 1
+
+  init(_ ingest: Ingest, limits: WebIngestLimits) throws(SystemError) {
+    (self.ingest, self.limits) = (ingest, limits)
+    replies = try Mailbox(capacity: limits.waiting)
+  }
+
+  /// What is to be done with a request by its headers; nil when its path takes no records.
+  static func admit(_ request: HTTPRequest, _ ingest: Ingest) -> HTTPAdmission? {
+    guard let route = IngestRoutes.find(request.method, request.path) else {
+      let methods = IngestRoutes.methods(request.path)
+      if methods.isEmpty { return nil }
+      let allowed = methods.joined(separator: ", ")
+      return .refuse(HTTPAnswer(status: 405, text: "only \(allowed)\n", headers: [HTTPHeader("Allow", allowed)]))
+    }
+    guard ingest.isServing else { return .refuse(route.unavailable(1)) }
+    guard encoding(of: request) != nil else {
+      let header = HTTPHeader("Accept-Encoding", "gzip, deflate")
+      return .refuse(HTTPAnswer(status: 415, text: "Content-Encoding: gzip or deflate\n", headers: [header]))
+    }
+    return .body
+  }
+
+  private enum Encoding { case plain, packed(CompressionFormat) }
+  private static func encoding(of request: HTTPRequest) -> Encoding? {
+    switch (request.headers["content-encoding"] ?? "").lowercased() {
+    case "", "identity": .plain
+    case "gzip", "x-gzip": .packed(.gzip)
+    case "deflate": .packed(.deflate)
+    default: nil
+    }
+  }
+
+  /// A whole request: answered, or handed to the intake.
+  mutating func take(_ ticket: HTTPTicket, _ request: HTTPRequest, _ server: inout HTTPServer) {
+    guard let route = IngestRoutes.find(request.method, request.path), let encoding = WebIngest.encoding(of: request)
+    else { return server.finish(ticket, HTTPAnswer(status: 404, text: "not found\n")) }
+    var body = HTTPBody(
+      method: request.method, path: request.path, query: request.query, headers: request.headers, peer: request.peer,
+      bytes: request.body, limits: limits.deliveries, now: wallMicroseconds() - Intake.epoch2000Microseconds)
+    if case .packed(let format) = encoding {
+      do throws(CompressionError) {
+        body.bytes = try inflate(request.body, limit: limits.deliveries.inflatedBytes, format: format)
+      } catch {
+        switch error {
+        case .tooLarge: server.finish(ticket, HTTPAnswer(status: 413, text: "\(error)\n"))
+        case .damaged: server.finish(ticket, HTTPAnswer(status: 400, text: "the body \(error)\n"))
+        }
+        return
+      }
+    }
+    switch route.decode(body) {
+    case .answer(let answer): server.finish(ticket, answer)
+    case .deliver(let delivery, let answer): submit(ticket, route, delivery, answer, &server)
+    }
+  }
+  private mutating func submit(
+    _ ticket: HTTPTicket, _ route: IngestRoute, _ delivery: Delivery,
+    _ answer: @escaping @Sendable (DeliveryOutcome) -> HTTPAnswer, _ server: inout HTTPServer
+  ) {
+    let bytes = delivery.heldBytes
+    let isFull =
+      waiting.count >= limits.waiting || waitingBytes > 0 && waitingBytes + bytes > limits.waitingBytes
+    let number = next
+    guard !isFull,
+      ingest.deliver(delivery, kind: route.kind, WebTicket(number: number, reply: replies))
+    else { return server.finish(ticket, route.unavailable(1)) }
+    next += 1
+    waiting[number] = Waiting(
+      ticket: ticket, route: route, answer: answer, bytes: bytes,
+      until: .after(milliseconds: limits.answerMilliseconds))
+    waitingBytes += bytes
+  }
+
+  /// Tells clients what became of their deliveries, nothing of an epoch that is over.
+  mutating func answerAll(_ server: inout HTTPServer) {
+    for reply in replies.takeAll() {
+      guard let done = waiting.removeValue(forKey: reply.number) else { continue }
+      waitingBytes -= done.bytes
+      if done.isTold { continue }
+      guard case .stored = reply.outcome else {
+        server.finish(done.ticket, done.answer(reply.outcome))
+        continue
+      }
+      let answer = done.answer(reply.outcome)
+      // Sent inside: once the intake was stopped, nothing is acknowledged any more.
+      let told: Void? = reply.epoch.flatMap { epoch in
+        ingest.whileServing(epoch) {
+          server.finish(done.ticket, answer)
+          server.run()
+          server.run()
+        }
+      }
+      if told == nil { server.finish(done.ticket, done.route.unavailable(1)) }
+    }
+  }
+  /// Tells those who wait too long to try again.
+  mutating func expire(_ server: inout HTTPServer) {
+    let now = BootInstant.now()
+    for (number, one) in waiting where !one.isTold && one.until <= now {
+      waiting[number]?.isTold = true
+      server.finish(one.ticket, one.route.unavailable(1))
+    }
+  }
+  func nextDeadline() -> BootInstant? { waiting.values.lazy.filter { !$0.isTold }.map(\.until).min() }
+}

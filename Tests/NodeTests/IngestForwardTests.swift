@@ -1,0 +1,168 @@
+// Fluent Forward and the Zabbix sender protocol through sockets into a real PostgreSQL.
+import Glibc
+import Platform
+import TLS
+import Telemetry
+import Testing
+
+@testable import Node
+
+private func big(_ value: Int, _ count: Int) -> [UInt8] {
+  (0..<count).reversed().map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+}
+private func text(_ text: String) -> [UInt8] { [0xd9, UInt8(text.utf8.count)] + text.utf8 }
+private func now() -> [UInt8] { [0xd7, 0] + big(Int(wallMicroseconds() / 1_000_000), 4) + big(500_000_000, 4) }
+/// A Forward message of `count` records with a chunk.
+private func message(_ chunk: String, _ count: Int) -> [UInt8] {
+  var bytes: [UInt8] = [0x93] + text("app") + [0xdc] + big(count, 2)
+  for number in 0..<count {
+    bytes.append(0x92)
+    bytes += now()
+    bytes.append(0x81)
+    bytes += text("message")
+    bytes += text("\(chunk)/\(number)")
+  }
+  bytes.append(0x81)
+  bytes += text("chunk")
+  return bytes + text(chunk)
+}
+private func ack(_ chunk: String) -> [UInt8] {
+  let head: [UInt8] = [0x81, 0xa3]
+  return head + Array("ack".utf8) + [0xa0 | UInt8(chunk.utf8.count)] + Array(chunk.utf8)
+}
+/// Pieces one after the other; a long sum takes the compiler minutes.
+private func joined(_ pieces: [UInt8]...) -> [UInt8] { Array(pieces.joined()) }
+
+@Suite struct IngestForwardTests {
+  @Test func `a chunk is acknowledged once it is stored, and stored once however often it comes`() throws {
+    let harness = try IngestHarness().activate()
+    for round in 0..<3 {
+      let client = try RawClient(harness.forward)
+      try client.send(message("c1", 500))
+      #expect(try client.receive(ack("c1").count) == ack("c1"), "round \(round)")
+    }
+    // Twice on one connection, both are answered.
+    let client = try RawClient(harness.forward)
+    try client.send(message("c2", 3) + message("c2", 3))
+    #expect(try client.receive(2 * ack("c2").count) == ack("c2") + ack("c2"))
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 503)
+    #expect(try harness.number("SELECT count(DISTINCT message) FROM telemetry.log") == 503)
+    #expect(
+      try harness.query(
+        "SELECT DISTINCT a.name, h.name FROM telemetry.log AS l JOIN telemetry.app AS a ON a.id = l.app_id JOIN telemetry.host AS h ON h.id = l.host_id"
+      ) == [["app", "127.0.0.1"]])
+  }
+
+  @Test func `a chunk whose answer was lost is stored once, by whoever is active then`() throws {
+    let harness = try IngestHarness().activate()
+    for number in 0..<5 {
+      let client = try RawClient(harness.forward)
+      try client.send(message("c\(number)", 200))
+    }
+    try harness.wait("something stored") { _ in try harness.number("SELECT count(*) FROM telemetry.log") > 0 }
+    try harness.stop()
+    try harness.activate(2)
+    let client = try RawClient(harness.forward)
+    for number in 0..<5 {
+      try client.send(message("c\(number)", 200))
+      #expect(try client.receive(ack("c1").count) == ack("c\(number)"))
+    }
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 1000)
+    #expect(try harness.number("SELECT count(DISTINCT message) FROM telemetry.log") == 1000)
+  }
+
+  @Test func `records out of time are kept as refused, and their chunk is acknowledged`() throws {
+    let harness = try IngestHarness().activate()
+    let client = try RawClient(harness.forward)
+    let good = joined([0x92], now(), [0x81], text("message"), text("good"))
+    let old = joined([0x92, 0x01, 0x81], text("message"), text("old"))
+    try client.send(joined([0x93], text("app"), [0x92], good, old, [0x81], text("chunk"), text("c")))
+    #expect(try client.receive(ack("c").count) == ack("c"))
+    #expect(try harness.query("SELECT message FROM telemetry.log") == [["good"]])
+    #expect(try harness.number("SELECT count(*) FROM ingest.rejected") == 1)
+  }
+
+  @Test func `what is no message closes the connection and is counted, and a heartbeat is answered`() throws {
+    let harness = try IngestHarness().activate()
+    let client = try RawClient(harness.forward)
+    try client.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+    #expect(try client.receive(1) == [])
+    try harness.wait("counted") { _ in
+      harness.ingest.snapshot().refusedByReason["no message of the Forward protocol"] == 1
+    }
+    let socket = try bindDatagram(try #require(SocketAddress(host: "127.0.0.1", port: 0)))
+    var answer = [UInt8](repeating: 9, count: 16)
+    var size = 0
+    try harness.wait("an answered heartbeat") { _ in
+      _ = sendDatagram(socket.raw, [0], to: harness.forward)
+      size = receiveDatagram(socket.raw, into: &answer)?.size ?? 0
+      return size > 0
+    }
+    #expect(size == 1 && answer[0] == 0)
+  }
+
+  @Test func `only a client with the shared key is heard`() throws {
+    let harness = try IngestHarness(forwardSharedKey: Array("s3cret".utf8)).activate()
+    for key in ["wrong", "s3cret"] {
+      let client = try RawClient(harness.forward)
+      let hello = try client.receive(64)
+      let nonce = Array(hello[15..<47])
+      let digest = sha512(joined([7], Array("c".utf8), nonce, Array(key.utf8)))
+      let digits = digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+      try client.send(
+        joined([0x96], text("PING"), text("c"), text("\u{7}"), [0xd9, 128], Array(digits.utf8), text(""), text("")))
+      let pong = try client.receive(7)
+      #expect(Array(pong.prefix(6)) == [0x95, 0xa4] + Array("PONG".utf8))
+      #expect(pong.last == (key == "s3cret" ? 0xc3 : 0xc2))
+      try client.send(message("c1", 1))
+      let rest = try client.receive(200)
+      #expect(rest.suffix(ack("c1").count) == ack("c1")[...] || key == "wrong")
+    }
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 1)
+    #expect(try harness.query("SELECT name FROM telemetry.host") == [["c"]])
+  }
+
+  @Test func `Zabbix values are answered once they are stored`() throws {
+    let harness = try IngestHarness().activate()
+    let clock = wallMicroseconds() / 1_000_000
+    let items = (0..<300).map {
+      #"{"host":"h","key":"vfs.fs.size[/,used]","value":"\#($0)","clock":\#(clock),"ns":\#($0 + 1)000}"#
+    }
+    let json =
+      #"{"request":"sender data","data":[\#(items.joined(separator: ",")),{"host":"h","key":"log","value":"up"},{"host":"h"}]}"#
+    let client = try RawClient(harness.zabbix)
+    try client.send(
+      joined(Array("ZBXD".utf8), [1], big(json.utf8.count, 4).reversed(), [0, 0, 0, 0], Array(json.utf8)))
+    let answer = String(decoding: try client.receive(4096).dropFirst(13), as: UTF8.self)
+    #expect(
+      answer.hasPrefix(#"{"response":"success","info":"processed: 301; failed: 1; total: 302; seconds spent: 0."#))
+    #expect(
+      try harness.number(
+        "SELECT count(DISTINCT value) FROM telemetry.metric WHERE labels = '{\"parameters\": \"/,used\"}'") == 300)
+    #expect(try harness.query("SELECT message, attrs ->> 'key' FROM telemetry.log") == [["up", "log"]])
+    #expect(try harness.query("SELECT convert_from(raw, 'UTF8') FROM ingest.rejected") == [[#"{"host":"h"}"#]])
+  }
+}
+
+/// A blocking client that receives bytes.
+private final class RawClient {
+  private let client: NativeClient
+  init(_ address: SocketAddress) throws { client = try NativeClient(address) }
+  func send(_ bytes: [UInt8]) throws { try client.send(bytes) }
+  /// `count` bytes, or fewer when the connection ends.
+  func receive(_ count: Int, milliseconds: Int64 = 10_000) throws -> [UInt8] {
+    var received: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65_536)
+    let deadline = BootInstant.after(milliseconds: milliseconds)
+    while received.count < count {
+      switch Platform.receive(client.descriptor.raw, into: &buffer) {
+      case .done(let more): received += buffer[..<more]
+      case .wouldBlock:
+        guard BootInstant.now() < deadline else { throw TestTimeout(what: "\(count) bytes, got \(received.count)") }
+        sleep(until: .after(milliseconds: 2))
+      case .closed, .failed: return received
+      }
+    }
+    return received
+  }
+}

@@ -1,0 +1,77 @@
+-- Rollups: merging and folding move every record once, whenever they happen.
+\connect - standwatch
+\ir helpers.sql
+
+-- What the tests before have left asleep.
+SELECT pg_temp.expect_soon('SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.upkeep''::regclass)', 'nobody else is at it');
+SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 10) = 0, 'nothing is merged before there are partitions');
+SELECT pg_temp.expect(telemetry.ensure_rollups(7, 3) BETWEEN 13 AND 15, 'eleven days, one or two months, one or two years');
+SELECT pg_temp.expect(telemetry.ensure_rollups(7, 3) = 0, 'once');
+SELECT pg_temp.expect_error('SELECT telemetry.add_rollups(''rollup_minute'', ''SELECT 1'', NULL, NULL, NULL)', '42501');
+SELECT pg_temp.expect_error('DELETE FROM telemetry.rollup_delta', '42501');
+SELECT pg_temp.expect_error('UPDATE telemetry.rollup_state SET hour_until = now()', '42501');
+
+SELECT pg_temp.expect(bool_and(abs(telemetry.sketch_value(20000 + ceil(ln(v) / ln(1.02::float8 / 0.98))::int) / v - 1) <= 0.02000001), 'a bucket is within 2 % of its values')
+FROM (SELECT exp(x / 7.0) AS v FROM generate_series(-4000, 4000) AS x) AS values;
+SELECT pg_temp.expect(telemetry.sketch_value(0) = 0 AND telemetry.sketch_value(-20001) = -telemetry.sketch_value(20001), 'zero and below');
+SELECT pg_temp.expect((buckets, counts) = ('{-5,1,2,9}'::int[], '{1,2,7,4}'::bigint[]), 'sketches are added bucket by bucket')
+FROM telemetry.sketch_sum('{1,2}', '{2,3}', '{-5,2,9}', '{1,4,4}');
+SELECT pg_temp.expect((buckets, counts) = ('{1}'::int[], '{2}'::bigint[]), 'nothing adds nothing') FROM telemetry.sketch_sum('{1}', '{2}', NULL, NULL);
+SELECT pg_temp.expect(buckets IS NULL AND counts IS NULL, 'and stays nothing') FROM telemetry.sketch_sum(NULL, NULL, NULL, NULL);
+
+-- Two minutes, two batches, of a key with values and of one without; one record five days late, one of tomorrow.
+INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
+SELECT date_trunc('minute', now()) - m.minutes * interval '1 minute', 1, 2, 6, 3, 2, 1, 30, 10, 20, '{20058,20075}'::int[], '{1,1}'::bigint[]
+FROM (VALUES (3), (3), (2), (7200), (-1440)) AS m(minutes)
+UNION ALL SELECT date_trunc('minute', now()) - interval '3 minutes', 1, 2, 13, 4, 1, 0, NULL, NULL, NULL, NULL, NULL;
+CREATE TEMP VIEW totals AS
+  SELECT 'minute' AS unit, sum(n) AS n, sum(errors) AS errors, sum(sum) AS sum, sum((SELECT sum(c) FROM unnest(counts) AS c)) AS count FROM telemetry.minute
+  UNION ALL SELECT 'hour', sum(n), sum(errors), sum(sum), sum((SELECT sum(c) FROM unnest(counts) AS c)) FROM telemetry.hour
+  UNION ALL SELECT 'day', sum(n), sum(errors), sum(sum), sum((SELECT sum(c) FROM unnest(counts) AS c)) FROM telemetry.day;
+CREATE TEMP TABLE before AS SELECT * FROM totals;
+SELECT pg_temp.expect(count(*) = 3 AND bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'all is seen at once') FROM before;
+SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 2) = 2, 'no more than asked for');
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM totals EXCEPT SELECT FROM before) AND (SELECT bool_and((n, errors, sum, count) = (11, 5, 150, 10)) FROM totals), 'and nothing else changes');
+SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 4, 'the rest, that of tomorrow as well');
+SELECT pg_temp.expect((n, errors, sum, min, max, buckets, counts) = (4, 2, 60, 10, 20, '{20058,20075}'::int[], '{2,2}'::bigint[]), 'one row a key')
+FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
+SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'in all views') FROM totals;
+SELECT pg_temp.expect(count(*) = 1, 'what is late goes to its hour') FROM telemetry.rollup_hour WHERE at < now() - interval '4 days';
+SELECT pg_temp.expect(count(*) = 1, 'and to its day') FROM telemetry.rollup_day WHERE at < now() - interval '3 days';
+
+-- As if two hours had passed: the future is folded, too.
+SELECT hour_until AS hour_until FROM telemetry.rollup_state \gset
+DO $$ BEGIN WHILE telemetry.fold_rollups('-2 hours') LOOP NULL; END LOOP; END $$;
+SELECT pg_temp.expect(hour_until > now() + interval '100 minutes' AND day_until BETWEEN hour_until - interval '1 hour' AND hour_until, 'folded that far') FROM telemetry.rollup_state;
+SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'and every record is still seen once') FROM totals;
+SELECT pg_temp.expect(sum(n) >= 7, 'hours hold them') FROM telemetry.rollup_hour;
+
+-- Late now: each level gets it by itself.
+INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
+VALUES (date_trunc('minute', now()) - interval '3 minutes', 1, 2, 6, 3, 1, 0, 5, 5, 5, '{20041}', '{1}');
+SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 1, 'merged');
+SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (12, 5, 155, 11)), 'in all views') FROM totals;
+SELECT pg_temp.expect((n, min, buckets, counts) = (5, 5, '{20041,20058,20075}'::int[], '{1,2,2}'::bigint[]), 'in its minute''s row')
+FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
+
+-- One at a time.
+\! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; SELECT FROM telemetry.rollup_state FOR UPDATE; SELECT pg_sleep(1)" >/dev/null 2>&1 &
+SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND pid <> pg_backend_pid() AND datname = current_database())', 'another merges');
+SELECT pg_temp.expect_error('SELECT telemetry.merge_rollups(''5 s'', 1)', '55P03');
+SELECT pg_temp.expect_error('SELECT telemetry.fold_rollups(''5 s'')', '55P03');
+
+\connect - standwatch_analyst
+\ir helpers.sql
+SELECT pg_temp.expect(count(*) > 0, 'analysts read them') FROM telemetry.day;
+SELECT pg_temp.expect_error('SELECT telemetry.merge_rollups(''5 s'', 1)', '42501');
+
+-- What a transaction is waiting at, whatever the order in which its steps came.
+\connect - standwatch
+\ir helpers.sql
+INSERT INTO telemetry.name_inbox (kind, id, name) VALUES (3, 71, 'load'), (3, 72, 'move'), (5, 73, 'done');
+SELECT pg_temp.expect(count(*) = 0, 'names') FROM telemetry.store_names();
+INSERT INTO telemetry.step (ts, app_id, host_id, step_id, status_id, txn, elapsed_us)
+VALUES (now() - interval '1 minute', 7, 8, 72, 73, 'LOT-1', 5), (now() - interval '3 minutes', 7, 8, 71, 73, 'LOT-1', NULL);
+SELECT pg_temp.expect((last_step, last_status, step_count, step_ids) = ('move', 'done', 2, '{71,72}'::bigint[]) AND waiting BETWEEN '1 min' AND '2 min'
+  AND steps -> 1 ->> 'waited_ms' = '120000' AND steps -> 0 ->> 'step' = 'load', 'a transaction with its steps')
+FROM telemetry.transaction WHERE app_id = 7 AND txn = 'LOT-1';
