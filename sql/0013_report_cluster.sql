@@ -226,8 +226,14 @@ COMMENT ON FUNCTION report.losses IS
 CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '3 hours',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (at timestamptz, state text, records bigint, unwatched_ms numeric)
-  LANGUAGE sql STABLE ROWS 360
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 360
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH unit AS (
       SELECT CASE report.unit(p_from, p_until) WHEN 'minute' THEN 'minute' ELSE 'hour' END AS name
     ), slot AS (
@@ -257,7 +263,8 @@ CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalo
     LEFT JOIN came AS c ON c.at = s.at
     LEFT JOIN gap AS g ON g.at = s.at
     ORDER BY 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.coverage IS
   'Minute by minute (over 3 hours: hour by hour) whether records of an application came. state: records; gap, none came '
   'and for a part of it (unwatched_ms) nobody was watching; silence, none came though somebody was. Example: SELECT '
