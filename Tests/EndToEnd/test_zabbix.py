@@ -73,7 +73,8 @@ class Zabbix(LabTest):
         self.assertIn("processed: 0; failed: 1; total: 1", said)
         self.assertNotEqual(status, 0)
         self.assertEqual(self.values("old"), [])
-        self.assertEqual(self.world.database.value("SELECT count(*) FROM ingest.rejected WHERE reason LIKE '%range%'"), "1")
+        self.assertEqual(self.world.database.value(
+            "SELECT count(*) FROM ingest.rejected WHERE reason LIKE '%range%'"), "1")
 
     def test_every_value_that_was_answered_is_stored_through_a_takeover(self):
         process = self.world.spawn_in(
