@@ -58,6 +58,18 @@ private func add(_ records: [Record], source: String, _ encoder: inout DeliveryE
     #expect(batch.part(ofRow: 40)?.delivery == 2 && batch.part(ofRow: 0)?.delivery == 1)
   }
 
+  @Test func `a refused record of few bytes is no matter to the rollups`() {
+    var batch = Batch()
+    var encoder = DeliveryEncoder(window: window)
+    var rejects: [DeliveryReject] = []
+    let delivery = Delivery(
+      key: nil, source: "s", records: [metric("m")], faults: [DeliveryFault(reason: "r", raw: [])])
+    _ = encoder.add(delivery, from: 0, into: &batch, rowLimit: 10, byteLimit: 1 << 20, rejects: &rejects)
+    var rollups = RollupBuilder()
+    batch.rollUp([0..<batch.rowCount], into: &rollups)
+    #expect(batch.rowCount == 2 && rollups.rowCount == 1 && rejects == [DeliveryReject(index: 1, reason: "r")])
+  }
+
   @Test func `lines are counted without blank ones, and bounded`() throws {
     let lines = try #require(NativeLines(Array("a\r\n\n \t\r\nb\n\nc".utf8), limit: 3))
     #expect(lines.count == 3 && lines.numbers == [1, 4, 6])
