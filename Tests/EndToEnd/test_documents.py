@@ -344,6 +344,17 @@ def syslog(test, site, text):
                "the message is stored")
 
 
+@step("README.md", "curl --silent")
+def lines_of_json(test, site, text):
+    answer = re.search(r'`(\{"stored".*?\})`', read("README.md")).group(1)
+    # Of one second, so that the second one is the same.
+    text = text.replace("$(date -u +%FT%TZ)", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    test.assertEqual(site.run("client", text)[1].strip(), answer)
+    test.assertEqual(site.run("client", text)[1].strip(), answer.replace("false", "true"))
+    test.assertEqual(site.sql("SELECT count(*) FROM telemetry.event AS e JOIN telemetry.event_kind AS k "
+                              "ON k.id = e.kind_id WHERE k.name = 'deployed'"), "1")
+
+
 @step("README.md", "action(type=")
 def rsyslog(test, site, text):
     site.run("client", "mkdir -p /run/rsyslog")
