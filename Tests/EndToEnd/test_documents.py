@@ -198,7 +198,7 @@ def the_pages_and_ports_answer(test, site, _):
 
 @step("README.md", "scripts/install --agent")
 def install_the_agent(test, site, text):
-    """On the machine that has none of our libraries' names in it: the agent needs the C library alone."""
+    """It needs the C and C++ libraries alone."""
     test.assertIn("agent done", site.run("client", text)[1])
     linked = site.run("client", "ldd /usr/sbin/standwatch-agent")[1]
     test.assertEqual(set(re.findall(r"(lib\w+)[.-]", linked)) - {"libc", "libm", "libgcc_s", "libstdc"}, set(), linked)
