@@ -8,6 +8,9 @@ from test_agent import HOST, Agent
 
 from lab import processes
 
+# A log_format of nginx.
+TEMPLATE = '$remote_addr [$time_local] "$request" $status $body_bytes_sent $request_time $cookie_s'
+
 
 class Collect(LabTest):
     def lines(self):
@@ -65,8 +68,8 @@ class Collect(LabTest):
         world.note_process(sleeper.pid)
         agent = Agent(world, collect={"intervalMilliseconds": 1000, "processes": [
             {"process": "sleeper", "commandLine": "/bin/sleep 4711"}, {"name": "of-no-such-name"}]},
-            follow={"files": [{"paths": [path], "app": "shop", "format": "access", "from": "beginning", "template":
-                               '$remote_addr [$time_local] "$request" $status $body_bytes_sent $request_time $cookie_s'}]})
+            follow={"files": [{"paths": [path], "app": "shop", "format": "access", "from": "beginning",
+                               "template": TEMPLATE}]})
         stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
         with open(path, "w", encoding="utf-8") as file:
             file.write(f'192.0.2.7 [{stamp}] "GET /orders?id=7 HTTP/1.1" 502 17 1.250 s-1\nno such line\n')
@@ -75,7 +78,8 @@ class Collect(LabTest):
         wait_until(lambda: world.database.sql(web), 30, lambda: f"the request is stored: {agent.tail()}", every=0.3)
         self.assertEqual(world.database.sql(web), [["GET", "/orders", "502", "17", "1250000", "192.0.2.7", "s-1"]])
         self.assertEqual(
-            world.database.value("SELECT message FROM telemetry.log WHERE attrs ->> 'unparsed' = 'true'"), "no such line")
+            world.database.value("SELECT message FROM telemetry.log WHERE attrs ->> 'unparsed' = 'true'"),
+            "no such line")
         seen = ("SELECT n.name, s.name, f.pid FROM telemetry.process AS f "
                 "JOIN telemetry.process_name AS n ON n.id = f.process_id "
                 "JOIN telemetry.status AS s ON s.id = f.state_id GROUP BY 1, 2, 3 ORDER BY 1")
