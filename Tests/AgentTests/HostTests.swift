@@ -34,17 +34,20 @@ private let stat = """
   #expect(s.all?.ticks == [100, 10, 50, 800, 30, 4, 5, 1])
   #expect(s.cores.map(\.core) == [0, 1] && s.cores[1].times.ticks == [40, 5, 25, 400, 20, 2, 2, 0])
   #expect(s.contextSwitches == 5000 && s.forks == 70 && s.running == 3 && s.blocked == 1)
-  let memory = bytes("MemTotal:       24682504 kB\nMemFree: 1 kB\nHugePages_Total:       0\nSwapTotal:  8 kB\nSwapFree: 2 kB\n")
+  let memory = bytes(
+    "MemTotal:       24682504 kB\nMemFree: 1 kB\nHugePages_Total:       0\nSwapTotal:  8 kB\nSwapFree: 2 kB\n")
   let m = MemoryFormat(memory, count: memory.count)
   #expect(m.total == 24_682_504 * 1024 && m.free == 1024 && m.swapTotal == 8192 && m.swapFree == 2048)
   #expect(m.available == nil)
   let load = LoadFormat(bytes("4.60 2.33 1.07 3/127 10121\n"), count: 27)
   #expect(load.loads == [4.6, 2.33, 1.07] && load.threads == 127)
   let disks = bytes(
-    "   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n")
+    "   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n"
+  )
   #expect(parseDiskStats(disks, count: disks.count) == [DeviceCounters(name: "vda", values: Array(1...11))])
   let network = bytes(
-    "Inter-|   Receive  |  Transmit\n face |bytes    packets\n    lo: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n eth0:9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0")
+    "Inter-|   Receive  |  Transmit\n face |bytes    packets\n    lo: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n eth0:9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0"
+  )
   #expect(
     parseNetworkDevices(network, count: network.count) == [
       DeviceCounters(name: "lo", values: Array(1...8)),
