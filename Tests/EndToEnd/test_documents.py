@@ -344,9 +344,8 @@ def load(test, site, text):
 def rolled_up(test, site, text):
     """What the rollups count is what the records are."""
     test.assertIn("|", site.sql(text))
-    test.assertEqual(site.sql(
-        "SELECT (SELECT count(*) FROM telemetry.job) = (SELECT sum(m.n) FROM telemetry.minute AS m WHERE m.measure = 6)"),
-        "t")
+    jobs = site.sql("SELECT count(*) FROM telemetry.job")
+    test.assertEqual(site.sql("SELECT sum(m.n) FROM telemetry.minute AS m WHERE m.measure = 6"), jobs)
 
 
 @step("README.md", "logger")

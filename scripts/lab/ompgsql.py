@@ -10,8 +10,8 @@ from .world import CLIENT
 CONFIGURATION = """global(workDirectory="{folder}")
 module(load="imptcp")
 module(load="ompgsql")
-template(name="row" type="string" option.stdsql="on" string="INSERT INTO ompgsql.log (ts, host, app, severity, message) \
-VALUES ('%timereported:::date-rfc3339%', '%hostname%', '%app-name%', %syslogseverity%, '%msg%')")
+template(name="row" type="string" option.stdsql="on" string="INSERT INTO ompgsql.log (ts, host, app, severity, \
+message) VALUES ('%timereported:::date-rfc3339%', '%hostname%', '%app-name%', %syslogseverity%, '%msg%')")
 input(type="imptcp" address="127.0.0.1" port="{port}" ruleset="store")
 ruleset(name="store") {{
   action(type="ompgsql" conninfo="{database}" template="row" queue.type="LinkedList" queue.size="200000"
