@@ -1,8 +1,8 @@
 -- The analysts' schema: what every report rests on, and the reports on queues.
 --
--- Reports are views and SQL functions with a body of their own (BEGIN ATOMIC): names are resolved when they are made,
--- so that no search_path can lead them astray, and the planner takes them apart into the query around them. They run
--- with the caller's settings; compilation (jit) is switched off by the login's settings, see report.analyst_login.
+-- Reports that read records or rollups are written in plpgsql, though each is one query: then the bounds of the range
+-- are constants when it is planned, and the partitions beyond are not even looked at (with 90 days of minutes, planning
+-- took longer than the query). The others are SQL functions with a body of their own (BEGIN ATOMIC).
 -- Parameters: a range is [p_from, p_until), p_app NULL means all applications. Percentiles come from sketches: within
 -- 2 % of the value. An empty range answers with no rows, and what was not measured is NULL.
 
@@ -105,12 +105,19 @@ COMMENT ON COLUMN report.login.safe IS 'Its statements end by themselves: statem
 
 -- What all reports rest on.
 
+-- Rankings of all applications read only sums: from these indexes, past the sketches in the rows.
+DROP INDEX telemetry.rollup_hour_at, telemetry.rollup_day_at;
+CREATE INDEX rollup_hour_at ON telemetry.rollup_hour (measure, at)
+  INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
+CREATE INDEX rollup_day_at ON telemetry.rollup_day (measure, at)
+  INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
+
 CREATE FUNCTION report.unit(p_from timestamptz, p_until timestamptz) RETURNS text
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN CASE WHEN p_until - p_from <= interval '6 hours' THEN 'minute'
-    WHEN p_until - p_from <= interval '8 days' THEN 'hour' ELSE 'day' END;
+  RETURN CASE WHEN p_until - p_from <= interval '3 hours' THEN 'minute'
+    WHEN p_until - p_from <= interval '3 days' THEN 'hour' ELSE 'day' END;
 COMMENT ON FUNCTION report.unit IS
-  'In which cells a range is answered: minutes up to 6 hours, hours up to 8 days, UTC days beyond. Reports round a '
+  'In which cells a range is answered: minutes up to 3 hours, hours up to 3 days, UTC days beyond. Reports round a '
   'range outward to whole cells. Example: SELECT report.unit(now() - interval ''1 day'', now())';
 
 CREATE VIEW report.cell AS
@@ -173,6 +180,12 @@ CREATE FUNCTION report.seconds(p_length interval) RETURNS numeric
 COMMENT ON FUNCTION report.seconds IS
   'An interval in seconds, three decimals. Example: SELECT report.seconds(interval ''1 minute'')';
 
+CREATE FUNCTION report.milliseconds(p_length interval) RETURNS numeric
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN pg_catalog.round(extract(epoch FROM p_length) * 1000, 3);
+COMMENT ON FUNCTION report.milliseconds IS
+  'An interval in milliseconds, three decimals. Example: SELECT report.milliseconds(interval ''1 minute'')';
+
 CREATE FUNCTION report.is_failure(p_status text) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN pg_catalog.lower(p_status) IN ('error', 'failed', 'failure', 'timeout', 'aborted', 'cancelled', 'rejected',
@@ -211,8 +224,14 @@ CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until ti
   RETURNS TABLE (app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint, measured bigint,
     sum double precision, min double precision, max double precision, p50 double precision, p95 double precision,
     p99 double precision)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH top AS (
       SELECT c.app_id, CASE WHEN p_by_host THEN c.host_id END AS host_id, c.key_id, sum(c.n)::bigint AS n,
         sum(c.errors)::bigint AS errors, sum(c.sum) AS sum, min(c.min) AS min, max(c.max) AS max
@@ -245,7 +264,8 @@ CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until ti
     FROM top AS t
     LEFT JOIN sketch AS s ON s.app_id = t.app_id AND s.key_id = t.key_id AND s.host_id IS NOT DISTINCT FROM t.host_id
     LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.summary IS
   'Any measure of the rollups (telemetry.measure), summed by application and key, p_by_host: by host as well, in the '
   'unit of the measure; n counts records, measured those with a value. p_key: only this name. Only the first p_limit by p_order (sum, n, errors, max, mean) are answered, NULL: all. '
@@ -255,8 +275,14 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
     p_key text DEFAULT NULL)
   RETURNS TABLE (at timestamptz, key_id bigint, n bigint, errors bigint, measured bigint, sum double precision,
     min double precision, max double precision, p50 double precision, p95 double precision, p99 double precision)
-  LANGUAGE sql STABLE ROWS 1000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 1000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH cell AS MATERIALIZED (
       SELECT pg_catalog.date_trunc(p_by, c.at) AS at, c.key_id, c.n, c.errors, c.sum, c.min, c.max, c.buckets, c.counts
       FROM report.cell AS c
@@ -284,7 +310,8 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
     FROM total AS t
     LEFT JOIN sketch AS s ON s.at = t.at AND s.key_id = t.key_id
     LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.over_time IS
   'Any measure of one application by p_by (minute, hour, day, week, month; the session''s time zone, to the hour) and '
   'key, in the unit of the measure. Example: SELECT * FROM report.over_time(6, ''hour'', now() - interval ''1 day'', '
@@ -348,8 +375,14 @@ CREATE FUNCTION report.queue_growth(p_from timestamptz DEFAULT pg_catalog.now() 
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, host text, queue text, first_mean_depth numeric, last_mean_depth numeric,
     growth_per_hour numeric)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH point AS (
       SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n), 0) AS depth
       FROM report.cell AS c
@@ -374,7 +407,8 @@ CREATE FUNCTION report.queue_growth(p_from timestamptz DEFAULT pg_catalog.now() 
     JOIN telemetry.host AS h ON h.id = t.host_id
     JOIN telemetry.queue_name AS q ON q.id = t.key_id
     ORDER BY t.slope DESC NULLS LAST, 1, 2, 3;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.queue_growth IS
   'Which queues grow: slope of a straight line through the mean depths of the cells, in jobs per hour (negative: it '
   'shrinks; NULL: one cell only), fastest first. Example: SELECT * FROM report.queue_growth(now() - interval ''6 hours'')';
@@ -383,8 +417,14 @@ CREATE FUNCTION report.queue_rates(p_from timestamptz DEFAULT pg_catalog.now() -
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, host text, queue text, arrived bigint, served bigint, arrivals_per_s numeric,
     served_per_s numeric, load_percent numeric, counter_restarts bigint)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH counter AS (
       SELECT c.app_id, c.host_id, c.key_id, c.measure, c.at, min(c.min) AS low, max(c.max) AS high
       FROM report.cell AS c
@@ -418,7 +458,8 @@ CREATE FUNCTION report.queue_rates(p_from timestamptz DEFAULT pg_catalog.now() -
     JOIN telemetry.queue_name AS q ON q.id = t.key_id
     ORDER BY t.arrived - t.served DESC NULLS LAST, 1, 2, 3
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.queue_rates IS
   'Arrival against service: jobs that came in and were taken out, by the applications'' running counters, per second, '
   'and arrivals in percent of services (over 100: the queue grows), fastest growing first. A counter that began again '
@@ -429,8 +470,14 @@ CREATE FUNCTION report.queues_at(p_at timestamptz, p_window interval DEFAULT '15
   RETURNS TABLE (app text, host text, queue text, measured_at timestamptz, depth bigint, capacity bigint,
     fill_percent numeric, oldest_ms bigint, arrivals_per_s numeric, served_per_s numeric, growth_per_s numeric,
     drain_s numeric, overflow_s numeric)
-  LANGUAGE sql STABLE ROWS 1000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 1000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH name AS (
       SELECT DISTINCT m.app_id, m.host_id, m.key_id
       FROM telemetry.minute AS m
@@ -470,7 +517,8 @@ CREATE FUNCTION report.queues_at(p_at timestamptz, p_window interval DEFAULT '15
     JOIN telemetry.app AS a ON a.id = p.app_id
     JOIN telemetry.host AS h ON h.id = p.host_id
     JOIN telemetry.queue_name AS q ON q.id = p.key_id;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.queues_at IS
   'Every queue as it was at a time: its last measurement, and from the first and last one of p_window before it the '
   'rates and, if they stay, the seconds until it is empty (drain_s) or full (overflow_s; NULL: never, or no capacity '
@@ -517,8 +565,14 @@ COMMENT ON FUNCTION report.queues_at_risk IS
 CREATE FUNCTION report.queue_by_hour(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '30 days',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (queue text, hour integer, mean_depth numeric, max_depth bigint)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT q.name, extract(hour FROM c.at)::integer, pg_catalog.round((sum(c.sum) / nullif(sum(c.n), 0))::numeric, 2),
       max(c.max)::bigint
     FROM telemetry.hour AS c
@@ -527,7 +581,8 @@ CREATE FUNCTION report.queue_by_hour(p_app text, p_from timestamptz DEFAULT pg_c
       AND c.at >= pg_catalog.date_trunc('hour', p_from, 'UTC') AND c.at < p_until
     GROUP BY 1, 2
     ORDER BY 1, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.queue_by_hour IS
   'At which hours of the day (0 to 23, the session''s time zone) an application''s queues are deep. Example: SELECT * '
   'FROM report.queue_by_hour(''EQP-12'')';

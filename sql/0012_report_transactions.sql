@@ -9,10 +9,16 @@ CREATE FUNCTION report.transaction_steps(p_app text, p_txn text,
     p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day', p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (number bigint, at timestamptz, host text, step text, status text, failed boolean, elapsed_ms numeric,
     waited_ms numeric, attrs jsonb)
-  LANGUAGE sql STABLE ROWS 20
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 20
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT pg_catalog.row_number() OVER w, s.ts, h.name, n.name, st.name, report.is_failure(st.name),
-      report.ms(s.elapsed_us), report.seconds(s.ts - pg_catalog.lag(s.ts) OVER w) * 1000, s.attrs
+      report.ms(s.elapsed_us), report.milliseconds(s.ts - pg_catalog.lag(s.ts) OVER w), s.attrs
     FROM telemetry.step AS s
     JOIN telemetry.host AS h ON h.id = s.host_id
     JOIN telemetry.step_name AS n ON n.id = s.step_id
@@ -21,7 +27,8 @@ CREATE FUNCTION report.transaction_steps(p_app text, p_txn text,
       AND s.ts >= p_from AND s.ts < p_until
     WINDOW w AS (ORDER BY s.ts, s.stream_id, s.seq)
     ORDER BY 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.transaction_steps IS
   'One transaction: its steps in the order of their own times, how long each took (elapsed_ms, as the application says) '
   'and how long after the step before it came (waited_ms). Example: SELECT * FROM '
@@ -31,8 +38,14 @@ CREATE FUNCTION report.step_flow(p_app text, p_from timestamptz DEFAULT pg_catal
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (step text, reached bigint, failed bigint, followed bigint, usual_next text, p50_wait_ms numeric,
     p95_wait_ms numeric, is_end boolean)
-  LANGUAGE sql STABLE ROWS 20
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 20
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT n.name, count(*), count(*) FILTER (WHERE report.is_failure(st.name)), count(o.next_id),
       (SELECT x.name FROM telemetry.step_name AS x WHERE x.id = pg_catalog.mode() WITHIN GROUP (ORDER BY o.next_id)),
       pg_catalog.round((pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY o.wait_ms))::numeric, 3),
@@ -49,7 +62,8 @@ CREATE FUNCTION report.step_flow(p_app text, p_from timestamptz DEFAULT pg_catal
     JOIN telemetry.status AS st ON st.id = o.status_id
     GROUP BY n.name
     ORDER BY 2 DESC, 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.step_flow IS
   'How an application''s transactions usually go: for each step how often it was reached, how often another step '
   'followed, which one most often, and after how long (milliseconds). is_end: at most one in ten goes on. '
@@ -59,8 +73,14 @@ CREATE FUNCTION report.transactions(p_app text, p_from timestamptz DEFAULT pg_ca
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (txn text, state text, started_at timestamptz, last_at timestamptz, steps text[], last_step text,
     last_status text, total_ms numeric, waits_for text, waiting_ms numeric, usual_wait_ms numeric)
-  LANGUAGE sql STABLE ROWS 1000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 1000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH ordered AS MATERIALIZED (
       SELECT s.txn, s.ts, s.step_id, s.status_id, s.elapsed_us, pg_catalog.lead(s.step_id) OVER w AS next_id,
         (extract(epoch FROM pg_catalog.lead(s.ts) OVER w - s.ts) * 1000)::double precision AS wait_ms,
@@ -94,15 +114,16 @@ CREATE FUNCTION report.transactions(p_app text, p_from timestamptz DEFAULT pg_ca
       JOIN telemetry.status AS st ON st.id = t.status_id
     )
     SELECT j.txn, j.state, j.started_at, j.last_at, j.steps, j.step, j.status,
-      report.seconds(j.last_at - j.began_at) * 1000,
+      report.milliseconds(j.last_at - j.began_at),
       CASE WHEN j.state = 'waiting' THEN
         CASE WHEN report.is_open(j.status) THEN j.step
           ELSE (SELECT x.name FROM telemetry.step_name AS x WHERE x.id = j.next_id) END END,
       CASE WHEN j.state = 'waiting'
-        THEN report.seconds(greatest(least(p_until, pg_catalog.now()) - j.last_at, interval '0')) * 1000 END,
+        THEN report.milliseconds(greatest(least(p_until, pg_catalog.now()) - j.last_at, interval '0')) END,
       CASE WHEN j.state = 'waiting' THEN pg_catalog.round(j.wait_ms::numeric, 3) END
     FROM judged AS j;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.transactions IS
   'Each transaction of an application with its steps in the order of their own times, as of p_until. state: finished '
   '(its last step is an end, see report.step_flow), failed (by the status of its last step), waiting. total_ms is from '
@@ -147,8 +168,14 @@ CREATE FUNCTION report.transactions_slowest(p_app text, p_from timestamptz DEFAU
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 20)
   RETURNS TABLE (txn text, state text, started_at timestamptz, total_ms numeric, slowest_step text,
     slowest_step_ms numeric, steps text[])
-  LANGUAGE sql STABLE ROWS 20
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 20
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT t.txn, t.state, t.started_at, t.total_ms, s.step, s.ms, t.steps
     FROM (
       SELECT x.txn, x.state, x.started_at, x.total_ms, x.steps
@@ -161,8 +188,8 @@ CREATE FUNCTION report.transactions_slowest(p_app text, p_from timestamptz DEFAU
       SELECT DISTINCT ON (f.txn) f.txn, n.name AS step, f.ms
       FROM (
         SELECT s.txn, s.step_id,
-          coalesce(report.ms(s.elapsed_us), report.seconds(s.ts - pg_catalog.lag(s.ts) OVER (
-            PARTITION BY s.txn ORDER BY s.ts, s.stream_id, s.seq)) * 1000) AS ms
+          coalesce(report.ms(s.elapsed_us), report.milliseconds(s.ts - pg_catalog.lag(s.ts) OVER (
+            PARTITION BY s.txn ORDER BY s.ts, s.stream_id, s.seq))) AS ms
         FROM telemetry.step AS s
         WHERE s.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app)
           AND s.ts >= p_from AND s.ts < p_until
@@ -171,7 +198,8 @@ CREATE FUNCTION report.transactions_slowest(p_app text, p_from timestamptz DEFAU
       ORDER BY f.txn, f.ms DESC NULLS LAST, n.name
     ) AS s ON s.txn = t.txn
     ORDER BY t.total_ms DESC, t.txn;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.transactions_slowest IS
   'The transactions that took longest of those that are over, and the step of each that took longest (by elapsed_us, or '
   'where an application does not say, since the step before); milliseconds. Example: SELECT * FROM '
@@ -233,8 +261,14 @@ COMMENT ON FUNCTION report.jobs_over_time IS
 CREATE FUNCTION report.jobs_by_hour_of_day(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '30 days',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (job text, hour integer, n bigint, mean_ms numeric, p50_ms numeric, p95_ms numeric, p99_ms numeric)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH cell AS MATERIALIZED (
       SELECT extract(hour FROM c.at)::integer AS hour, c.key_id, c.n, c.sum, c.min, c.max, c.buckets, c.counts
       FROM telemetry.hour AS c
@@ -260,7 +294,8 @@ CREATE FUNCTION report.jobs_by_hour_of_day(p_app text, p_from timestamptz DEFAUL
     LEFT JOIN sketch AS s ON s.hour = t.hour AND s.key_id = t.key_id
     LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true
     ORDER BY 1, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.jobs_by_hour_of_day IS
   'At which hours of the day (0 to 23, the session''s time zone) an application''s jobs are slow; milliseconds. '
   'Example: SELECT * FROM report.jobs_by_hour_of_day(''EQP-12'')';
@@ -291,8 +326,14 @@ CREATE FUNCTION report.jobs_slowest(p_app text, p_from timestamptz DEFAULT pg_ca
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 20)
   RETURNS TABLE (at timestamptz, host text, job text, status text, duration_ms numeric, cpu_ms numeric, sql_ms numeric,
     other_ms numeric, txn text, trace_id uuid)
-  LANGUAGE sql STABLE ROWS 20
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 20
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT j.ts, h.name, k.name, st.name, report.ms(j.duration_us), report.ms(j.cpu_us), report.ms(j.sql_us),
       report.ms(j.duration_us - j.cpu_us - coalesce(j.sql_us, 0)), j.txn, j.trace_id
     FROM telemetry.job AS j
@@ -302,7 +343,8 @@ CREATE FUNCTION report.jobs_slowest(p_app text, p_from timestamptz DEFAULT pg_ca
     WHERE j.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app) AND j.ts >= p_from AND j.ts < p_until
     ORDER BY j.duration_us DESC, j.ts
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.jobs_slowest IS
   'The single jobs of an application that took longest, from the raw records, and where their time went: processor, '
   'databases, other (milliseconds; NULL where it is not said). Example: SELECT * FROM report.jobs_slowest(''EQP-12'')';
@@ -310,8 +352,14 @@ COMMENT ON FUNCTION report.jobs_slowest IS
 CREATE FUNCTION report.job_outcomes(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (job text, status text, is_failure boolean, n bigint, percent numeric, last_at timestamptz)
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT k.name, st.name, report.is_failure(st.name), g.n, report.percent(g.n, sum(g.n) OVER (PARTITION BY g.job_id)),
       g.last_at
     FROM (
@@ -323,7 +371,8 @@ CREATE FUNCTION report.job_outcomes(p_app text, p_from timestamptz DEFAULT pg_ca
     JOIN telemetry.job_name AS k ON k.id = g.job_id
     JOIN telemetry.status AS st ON st.id = g.status_id
     ORDER BY 1, 4 DESC, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.job_outcomes IS
   'How an application''s jobs ended, by job and status, from the raw records (percent of the job''s). Example: SELECT * '
   'FROM report.job_outcomes(''EQP-12'') WHERE is_failure';

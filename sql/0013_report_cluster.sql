@@ -80,7 +80,7 @@ CREATE FUNCTION report.gaps(p_from timestamptz DEFAULT pg_catalog.now() - interv
   LANGUAGE sql STABLE ROWS 100
   BEGIN ATOMIC
     SELECT greatest(g.ended_at, p_from), nullif(least(g.next_at, p_until), p_until),
-      report.seconds(least(g.next_at, p_until) - greatest(g.ended_at, p_from)) * 1000, g.node, g.next_node,
+      report.milliseconds(least(g.next_at, p_until) - greatest(g.ended_at, p_from)), g.node, g.next_node,
       g.end_reason, g.end_known
     FROM (
       SELECT r.node, r.ended_at, r.end_reason, r.end_known,
@@ -103,7 +103,7 @@ CREATE FUNCTION report.cluster_availability(p_from timestamptz DEFAULT pg_catalo
   LANGUAGE sql STABLE ROWS 1
   BEGIN ATOMIC
     SELECT r.since, r.until,
-      pg_catalog.round((100 * (1 - coalesce(sum(g.length_ms), 0) / nullif(report.seconds(r.until - r.since) * 1000, 0))), 6),
+      pg_catalog.round((100 * (1 - coalesce(sum(g.length_ms), 0) / nullif(report.milliseconds(r.until - r.since), 0))), 6),
       count(g.length_ms), pg_catalog.round(coalesce(sum(g.length_ms), 0) / 1000, 3), max(g.length_ms)
     FROM (
       SELECT greatest(p_from, min(e.at)) AS since, least(p_until, pg_catalog.now()) AS until
@@ -129,7 +129,7 @@ CREATE FUNCTION report.takeovers(p_from timestamptz DEFAULT pg_catalog.now() - i
     SELECT t.began_at, t.epoch,
       CASE WHEN t.node_before IS NULL THEN 'first' WHEN pg_catalog.starts_with(t.reason, 'switchover') THEN 'switchover'
         WHEN t.node_before = t.node THEN 'return' ELSE 'failover' END,
-      t.node_before, t.node, t.reason, report.seconds(greatest(t.began_at - t.ended_before, interval '0')) * 1000,
+      t.node_before, t.node, t.reason, report.milliseconds(greatest(t.began_at - t.ended_before, interval '0')),
       pg_catalog.round(t.takeover_ms::numeric, 1), (t.phases ->> 'detected')::numeric, (t.phases ->> 'fenced')::numeric,
       (t.phases ->> 'lockWon')::numeric, (t.phases ->> 'leaseProven')::numeric,
       (t.phases ->> 'oldSessionsEnded')::numeric, (t.phases ->> 'bumped')::numeric, (t.phases ->> 'listening')::numeric,
@@ -223,11 +223,17 @@ COMMENT ON FUNCTION report.losses IS
   'dropped because their protocol can''t wait (UDP), and why. Example: SELECT kind, sum(records) FROM report.losses() '
   'GROUP BY kind';
 
-CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '6 hours',
+CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '3 hours',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (at timestamptz, state text, records bigint, unwatched_ms numeric)
-  LANGUAGE sql STABLE ROWS 360
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 360
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH unit AS (
       SELECT CASE report.unit(p_from, p_until) WHEN 'minute' THEN 'minute' ELSE 'hour' END AS name
     ), slot AS (
@@ -245,7 +251,7 @@ CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalo
         AND c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app)
       GROUP BY 1
     ), gap AS (
-      SELECT s.at, report.seconds(sum(least(coalesce(g.ended_at, p_until), s.ends_at) - greatest(g.began_at, s.at))) * 1000
+      SELECT s.at, report.milliseconds(sum(least(coalesce(g.ended_at, p_until), s.ends_at) - greatest(g.began_at, s.at)))
         AS ms
       FROM slot AS s
       JOIN report.gaps(p_from, p_until) AS g ON g.began_at < s.ends_at AND coalesce(g.ended_at, p_until) > s.at
@@ -257,9 +263,10 @@ CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalo
     LEFT JOIN came AS c ON c.at = s.at
     LEFT JOIN gap AS g ON g.at = s.at
     ORDER BY 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.coverage IS
-  'Minute by minute (over 6 hours: hour by hour) whether records of an application came. state: records; gap, none came '
+  'Minute by minute (over 3 hours: hour by hour) whether records of an application came. state: records; gap, none came '
   'and for a part of it (unwatched_ms) nobody was watching; silence, none came though somebody was. Example: SELECT '
   'state, count(*) FROM report.coverage(''EQP-12'') GROUP BY state';
 

@@ -6,12 +6,18 @@ SET LOCAL ROLE standwatch_owner;
 
 CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAULT '3 minutes')
   RETURNS TABLE (host text, state text, last_seen_at timestamptz, silent_s numeric, apps bigint, records bigint)
-  LANGUAGE sql STABLE ROWS 2000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 2000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT h.name, CASE WHEN coalesce(r.at, d.at) IS NULL THEN 'unseen'
         WHEN r.at + interval '1 minute' > p_at - p_silent_after THEN 'reporting' ELSE 'silent' END,
-      coalesce(least(r.at + interval '1 minute', p_at), d.at),
-      pg_catalog.round(extract(epoch FROM p_at - coalesce(least(r.at + interval '1 minute', p_at), d.at)), 0),
+      coalesce(r.at + interval '1 minute', d.at),
+      greatest(pg_catalog.round(extract(epoch FROM p_at - coalesce(r.at + interval '1 minute', d.at)), 0), 0),
       coalesce(r.apps, 0), coalesce(r.records, 0)
     FROM telemetry.host AS h
     LEFT JOIN (
@@ -26,10 +32,11 @@ CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAUL
       FROM telemetry.hour AS x
       WHERE r.host_id IS NULL AND x.host_id = h.id AND x.at > p_at - interval '30 days' AND x.at <= p_at
     ) AS d ON true;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.hosts_at IS
   'Every host at a time. state: reporting, silent (nothing for p_silent_after), unseen (nothing in 30 days). '
-  'last_seen_at to the minute, for silent hosts to the hour; apps and records of the last minutes. Silence is of the '
+  'last_seen_at is the end of the minute of its last record, for silent hosts of the hour; apps and records of the last minutes. Silence is of the '
   'host only if report.gaps has nothing there. Example: SELECT * FROM report.hosts_at(now()) WHERE state = ''silent''';
 
 CREATE VIEW report.host_now AS
@@ -42,8 +49,14 @@ COMMENT ON COLUMN report.host_now.silent_s IS 'Seconds since its last record';
 CREATE FUNCTION report.host_availability(p_host text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (day timestamptz, minutes bigint, reporting bigint, gap bigint, silent bigint, available_percent numeric)
-  LANGUAGE sql STABLE ROWS 30
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 30
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH slot AS (
       SELECT t.at
       FROM pg_catalog.generate_series(pg_catalog.date_trunc('minute', p_from),
@@ -70,7 +83,8 @@ CREATE FUNCTION report.host_availability(p_host text, p_from timestamptz DEFAULT
       report.percent(j.reporting, j.minutes - j.gap)
     FROM judged AS j
     ORDER BY 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.host_availability IS
   'By day (the session''s time zone), in how many minutes a host sent anything, and in percent of those in which '
   'somebody was watching: minutes without records that lie in a monitoring gap (report.gaps) are gap, not silent. '
@@ -119,8 +133,14 @@ COMMENT ON FUNCTION report.is_up IS
 CREATE FUNCTION report.processes_at(p_at timestamptz, p_app text DEFAULT NULL)
   RETURNS TABLE (app text, host text, process text, state text, up boolean, last_seen_at timestamptz, silent_s numeric,
     pid bigint, up_s numeric, restarts bigint, cpu_percent numeric, memory_bytes bigint, threads bigint)
-  LANGUAGE sql STABLE ROWS 2000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 2000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, h.name, k.name, st.name, report.is_up(st.name), l.ts, pg_catalog.round(extract(epoch FROM p_at - l.ts), 1),
       l.pid, pg_catalog.round(l.up_ms / 1000.0, 3), l.restarts, pg_catalog.round(l.cpu::numeric, 2), l.memory_bytes,
       l.threads
@@ -142,7 +162,8 @@ CREATE FUNCTION report.processes_at(p_at timestamptz, p_app text DEFAULT NULL)
     JOIN telemetry.host AS h ON h.id = n.host_id
     JOIN telemetry.process_name AS k ON k.id = n.key_id
     JOIN telemetry.status AS st ON st.id = l.state_id;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.processes_at IS
   'Every watched process that was seen in the day before, as its last record said (up_s seconds since its start, '
   'cpu_percent of one core, resident bytes). Example: SELECT * FROM report.processes_at(now(), ''EQP-12'')';
@@ -162,8 +183,14 @@ CREATE FUNCTION report.processes(p_from timestamptz DEFAULT pg_catalog.now() - i
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, host text, process text, samples bigint, mean_cpu_percent numeric, p95_cpu_percent numeric,
     max_cpu_percent numeric, mean_memory_bytes bigint, max_memory_bytes bigint)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, h.name, k.name, c.n, pg_catalog.round((c.sum / nullif(c.n, 0))::numeric, 2),
       pg_catalog.round(c.p95::numeric, 2), pg_catalog.round(c.max::numeric, 2), m.mean, m.max
     FROM report.summary(8, p_from, p_until, p_app, true, 'mean', p_limit) AS c
@@ -179,7 +206,8 @@ CREATE FUNCTION report.processes(p_from timestamptz DEFAULT pg_catalog.now() - i
     JOIN telemetry.host AS h ON h.id = c.host_id
     JOIN telemetry.process_name AS k ON k.id = c.key_id
     ORDER BY c.sum / nullif(c.n, 0) DESC NULLS LAST, 1, 2, 3;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.processes IS
   'What processes used: processor (percent of one core) and resident memory (bytes), busiest first. Example: SELECT * '
   'FROM report.processes(now() - interval ''30 days'')';
@@ -188,8 +216,14 @@ CREATE FUNCTION report.process_restarts(p_from timestamptz DEFAULT pg_catalog.no
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL)
   RETURNS TABLE (app text, host text, process text, restarts bigint, pid_before bigint, pid_now bigint,
     started_at timestamptz)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, h.name, k.name,
       CASE WHEN l.restarts >= f.restarts THEN l.restarts - f.restarts WHEN l.restarts < f.restarts THEN l.restarts
         WHEN l.pid <> f.pid THEN 1 ELSE 0 END,
@@ -219,7 +253,8 @@ CREATE FUNCTION report.process_restarts(p_from timestamptz DEFAULT pg_catalog.no
     JOIN telemetry.process_name AS k ON k.id = n.key_id
     WHERE l.restarts <> f.restarts OR l.pid <> f.pid
     ORDER BY 4 DESC, 1, 2, 3;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.process_restarts IS
   'Processes that started anew, most often first: by their counter of restarts between the first and the last record of '
   'the range, or where it is missing by their pid (then at least 1). started_at: when the present one started. '
@@ -229,8 +264,14 @@ CREATE FUNCTION report.process_availability(p_app text, p_from timestamptz DEFAU
     p_until timestamptz DEFAULT pg_catalog.now(), p_silent_after interval DEFAULT '2 minutes')
   RETURNS TABLE (host text, process text, up_s numeric, down_s numeric, unknown_s numeric, gap_s numeric,
     available_percent numeric, failures bigint)
-  LANGUAGE sql STABLE ROWS 20
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 20
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH sample AS (
       SELECT p.host_id, p.process_id, p.ts, report.is_up(st.name) AS up,
         pg_catalog.lead(p.ts, 1, least(p_until, pg_catalog.now())) OVER w AS next_ts,
@@ -266,7 +307,8 @@ CREATE FUNCTION report.process_availability(p_app text, p_from timestamptz DEFAU
     JOIN telemetry.host AS h ON h.id = t.host_id
     JOIN telemetry.process_name AS k ON k.id = t.process_id
     ORDER BY 7 NULLS FIRST, 1, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.process_availability IS
   'Seconds for which an application''s processes were up and down, from the raw records. Between records further apart '
   'than p_silent_after nothing is known: gap_s of it because nobody was watching. available_percent is of the known '
@@ -311,8 +353,14 @@ CREATE FUNCTION report.web_paths(p_app text, p_from timestamptz DEFAULT pg_catal
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 50)
   RETURNS TABLE (path text, requests bigint, clients bigint, client_errors bigint, server_errors bigint, bytes bigint,
     p50_ms numeric, p95_ms numeric)
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT w.path, count(*), count(DISTINCT w.client), count(*) FILTER (WHERE w.code BETWEEN 400 AND 499),
       count(*) FILTER (WHERE w.code >= 500), sum(w.bytes)::bigint,
       report.ms(pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY w.duration_us)),
@@ -322,7 +370,8 @@ CREATE FUNCTION report.web_paths(p_app text, p_from timestamptz DEFAULT pg_catal
     GROUP BY 1
     ORDER BY 2 DESC, 1
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.web_paths IS
   'The paths of an application''s web requests, most asked first, from the raw records: requests, different clients, '
   'errors, bytes answered, milliseconds. Example: SELECT * FROM report.web_paths(''portal'')';
@@ -330,8 +379,14 @@ COMMENT ON FUNCTION report.web_paths IS
 CREATE FUNCTION report.web_referrers(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 50)
   RETURNS TABLE (referrer text, requests bigint, percent numeric, clients bigint)
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT coalesce(nullif(nullif(w.referrer, '-'), ''), '(direct)'), count(*),
       report.percent(count(*), sum(count(*)) OVER ()), count(DISTINCT w.client)
     FROM telemetry.web AS w
@@ -339,7 +394,8 @@ CREATE FUNCTION report.web_referrers(p_app text, p_from timestamptz DEFAULT pg_c
     GROUP BY 1
     ORDER BY 2 DESC, 1
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.web_referrers IS
   'Where an application''s web requests came from; (direct) where the browser did not say. Example: SELECT * FROM '
   'report.web_referrers(''portal'')';
@@ -348,8 +404,14 @@ CREATE FUNCTION report.web_clients(p_app text, p_from timestamptz DEFAULT pg_cat
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 50)
   RETURNS TABLE (client text, requests bigint, client_errors bigint, server_errors bigint, bytes bigint,
     first_at timestamptz, last_at timestamptz, agent text)
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT w.client, count(*), count(*) FILTER (WHERE w.code BETWEEN 400 AND 499), count(*) FILTER (WHERE w.code >= 500),
       sum(w.bytes)::bigint, min(w.ts), max(w.ts), pg_catalog.mode() WITHIN GROUP (ORDER BY w.agent)
     FROM telemetry.web AS w
@@ -357,7 +419,8 @@ CREATE FUNCTION report.web_clients(p_app text, p_from timestamptz DEFAULT pg_cat
     GROUP BY 1
     ORDER BY 2 DESC, 1
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.web_clients IS
   'Who asks most (client address), with errors, bytes and the user agent seen most often. Example: SELECT * FROM '
   'report.web_clients(''portal'')';
@@ -366,8 +429,14 @@ CREATE FUNCTION report.web_sessions(p_app text, p_from timestamptz DEFAULT pg_ca
     p_until timestamptz DEFAULT pg_catalog.now(), p_idle interval DEFAULT '30 minutes')
   RETURNS TABLE (visitor text, started_at timestamptz, duration_s numeric, requests bigint, entry_path text,
     exit_path text, referrer text, errors bigint)
-  LANGUAGE sql STABLE ROWS 1000
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 1000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH hit AS (
       SELECT coalesce(w.session, pg_catalog.concat_ws(' ', w.client, w.agent)) AS visitor, w.ts, w.path, w.code, w.referrer,
         w.stream_id, w.seq
@@ -390,7 +459,8 @@ CREATE FUNCTION report.web_sessions(p_app text, p_from timestamptz DEFAULT pg_ca
       count(*) FILTER (WHERE n.code >= 400)
     FROM numbered AS n
     GROUP BY n.visitor, n.visit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.web_sessions IS
   'Visits to an application: requests of one session (where there is none: of one client and user agent) that are not '
   'further apart than p_idle; seconds from the first to the last. Example: SELECT * FROM report.web_sessions(''portal'') '
@@ -413,8 +483,14 @@ COMMENT ON FUNCTION report.web_visits IS
 CREATE FUNCTION report.web_goal(p_app text, p_goal text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now(), p_entry text DEFAULT NULL)
   RETURNS TABLE (sessions bigint, reached bigint, goal_percent numeric, median_s_to_goal numeric)
-  LANGUAGE sql STABLE ROWS 1
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 1
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT count(*), count(g.at), report.percent(count(g.at), count(*)),
       pg_catalog.round((pg_catalog.percentile_cont(0.5) WITHIN GROUP (
         ORDER BY extract(epoch FROM g.at - g.started_at)::double precision))::numeric, 1)
@@ -431,7 +507,8 @@ CREATE FUNCTION report.web_goal(p_app text, p_goal text, p_from timestamptz DEFA
       WHERE p_entry IS NULL OR s.entry_path LIKE p_entry
       GROUP BY 1, 2
     ) AS g;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.web_goal IS
   'Goal rate: the share of sessions (only those that entered at p_entry, where it is given) that successfully asked for '
   'a path LIKE p_goal, and the median time to it. Example: SELECT * FROM report.web_goal(''portal'', ''/order/done%'')';

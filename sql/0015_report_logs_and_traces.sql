@@ -11,8 +11,14 @@ COMMENT ON FUNCTION report.severity IS
 CREATE FUNCTION report.log_volume(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, messages bigint, errors bigint, error_percent numeric, patterns bigint)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, v.n::bigint, v.errors::bigint, report.percent(v.errors, v.n), v.patterns
     FROM (
       SELECT c.app_id, sum(c.n) AS n, sum(c.errors) AS errors, count(DISTINCT c.key_id) AS patterns
@@ -26,7 +32,8 @@ CREATE FUNCTION report.log_volume(p_from timestamptz DEFAULT pg_catalog.now() - 
     ) AS v
     JOIN telemetry.app AS a ON a.id = v.app_id
     ORDER BY 2 DESC, 1;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.log_volume IS
   'Messages by application, those with the most first; errors are of severity error and worse; patterns: how many '
   'different messages, their variable parts aside. Example: SELECT * FROM report.log_volume(now() - interval ''30 days'')';
@@ -48,8 +55,14 @@ CREATE FUNCTION report.log_patterns(p_from timestamptz DEFAULT pg_catalog.now() 
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, percent numeric, first_cell timestamptz,
     last_cell timestamptz)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, k.name, v.n::bigint, v.errors::bigint, report.percent(v.n, v.every), v.first_at, v.last_at
     FROM (
       SELECT c.app_id, c.key_id, sum(c.n) AS n, sum(c.errors) AS errors, min(c.at) AS first_at, max(c.at) AS last_at,
@@ -65,7 +78,8 @@ CREATE FUNCTION report.log_patterns(p_from timestamptz DEFAULT pg_catalog.now() 
     JOIN telemetry.app AS a ON a.id = v.app_id
     JOIN telemetry.log_pattern AS k ON k.id = v.key_id
     ORDER BY 3 DESC, 1, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.log_patterns IS
   'What applications say most: messages with their variable parts masked, their number, share of the application''s '
   'messages, and the first and last cell (report.unit) that has one. Example: SELECT * FROM '
@@ -75,8 +89,14 @@ CREATE FUNCTION report.log_patterns_new(p_from timestamptz DEFAULT pg_catalog.no
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_before interval DEFAULT '7 days',
     p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, first_cell timestamptz)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH now AS (
       SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors, min(c.at) AS first_at
       FROM report.cell AS c
@@ -111,7 +131,8 @@ CREATE FUNCTION report.log_patterns_new(p_from timestamptz DEFAULT pg_catalog.no
     WHERE NOT EXISTS (SELECT FROM known AS o WHERE o.app_id = n.app_id AND o.key_id = n.key_id)
     ORDER BY n.errors DESC, n.n DESC, 1, 2
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.log_patterns_new IS
   'Messages (variable parts masked) that an application did not write in the p_before before p_from, those with the most '
   'errors first. Example: SELECT * FROM report.log_patterns_new(now() - interval ''1 hour'')';
@@ -120,8 +141,14 @@ CREATE FUNCTION report.log_patterns_rising(p_from timestamptz DEFAULT pg_catalog
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_days integer DEFAULT 7,
     p_factor double precision DEFAULT 2, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, expected numeric, times_expected numeric)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH now AS (
       SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors
       FROM report.cell AS c
@@ -150,7 +177,8 @@ CREATE FUNCTION report.log_patterns_rising(p_from timestamptz DEFAULT pg_catalog
     WHERE r.n > p_factor * r.expected
     ORDER BY r.n - r.expected DESC, 1, 2
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.log_patterns_rising IS
   'Messages (variable parts masked) that come more than p_factor times as often as on the p_days UTC days before p_from '
   '(since their first), by how many more. Those without any then are in report.log_patterns_new. Example: SELECT * FROM '
@@ -159,8 +187,14 @@ COMMENT ON FUNCTION report.log_patterns_rising IS
 CREATE FUNCTION report.log_errors(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
     p_until timestamptz DEFAULT pg_catalog.now(), p_severity integer DEFAULT 3, p_limit integer DEFAULT 100)
   RETURNS TABLE (at timestamptz, host text, severity text, message text, trace_id uuid, attrs jsonb)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT l.ts, h.name, report.severity(l.severity), l.message, l.trace_id, l.attrs
     FROM telemetry.log AS l
     JOIN telemetry.host AS h ON h.id = l.host_id
@@ -168,7 +202,8 @@ CREATE FUNCTION report.log_errors(p_app text, p_from timestamptz DEFAULT pg_cata
       AND l.severity <= p_severity
     ORDER BY l.ts DESC
     LIMIT p_limit;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.log_errors IS
   'The latest messages of an application of severity error and worse (p_severity: 4 with warnings, 7 all). Example: '
   'SELECT * FROM report.log_errors(''EQP-12'')';
@@ -176,8 +211,14 @@ COMMENT ON FUNCTION report.log_errors IS
 CREATE FUNCTION report.events(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
   RETURNS TABLE (app text, kind text, n bigint)
-  LANGUAGE sql STABLE ROWS 100
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT a.name, k.name, v.n::bigint
     FROM (
       SELECT c.app_id, c.key_id, sum(c.n) AS n
@@ -192,7 +233,8 @@ CREATE FUNCTION report.events(p_from timestamptz DEFAULT pg_catalog.now() - inte
     JOIN telemetry.app AS a ON a.id = v.app_id
     JOIN telemetry.event_kind AS k ON k.id = v.key_id
     ORDER BY 3 DESC, 1, 2;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.events IS
   'Events (deployments, restarts, what users do) by application and kind. Example: SELECT * FROM '
   'report.events(now() - interval ''30 days'')';
@@ -219,8 +261,14 @@ COMMENT ON FUNCTION report.spans IS
 CREATE FUNCTION report.trace(p_trace uuid)
   RETURNS TABLE (at timestamptz, what text, app text, host text, name text, status text, failed boolean,
     duration_ms numeric, span text, parent text)
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     SELECT t.at, t.what, a.name, h.name, t.name, t.status, t.failed, report.ms(t.duration_us),
       pg_catalog.lpad(pg_catalog.to_hex(t.span_id), 16, '0'), pg_catalog.lpad(pg_catalog.to_hex(t.parent_id), 16, '0')
     FROM (
@@ -244,7 +292,8 @@ CREATE FUNCTION report.trace(p_trace uuid)
     JOIN telemetry.app AS a ON a.id = t.app_id
     JOIN telemetry.host AS h ON h.id = t.host_id
     ORDER BY 1, 2, 5;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.trace IS
   'Everything of one trace in the order of time: its spans, and the jobs and messages that bear its id (name is the '
   'message then); milliseconds; span and parent in 16 hexadecimal digits. Example: SELECT * FROM '
@@ -254,8 +303,14 @@ CREATE FUNCTION report.trace_errors(p_app text, p_from timestamptz DEFAULT pg_ca
     p_until timestamptz DEFAULT pg_catalog.now(), p_limit integer DEFAULT 50)
   RETURNS TABLE (trace_id uuid, first_at timestamptz, failed_spans bigint, failed_jobs bigint, error_messages bigint,
     first_error text, root_span text, duration_ms numeric, apps text[])
-  LANGUAGE sql STABLE ROWS 50
-  BEGIN ATOMIC
+  LANGUAGE plpgsql STABLE ROWS 50
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+  SET plan_cache_mode = force_custom_plan
+  AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
     WITH wrong AS (
       SELECT s.trace_id, s.ts, 'span' AS what, k.name || ': ' || st.name AS text
       FROM telemetry.span AS s
@@ -300,7 +355,8 @@ CREATE FUNCTION report.trace_errors(p_app text, p_from timestamptz DEFAULT pg_ca
       WHERE s.trace_id = t.trace_id
     ) AS p ON true
     ORDER BY t.first_at DESC, t.trace_id;
-  END;
+END
+$$;
 COMMENT ON FUNCTION report.trace_errors IS
   'Traces in which something of an application went wrong (failed spans and jobs, messages of severity error and worse), '
   'latest first, with the root span and all applications that took part. Example: SELECT * FROM '

@@ -253,3 +253,49 @@ private struct FakeProc {
   let stars = String(repeating: "*a", count: 50)
   #expect(!globMatches(stars, String(repeating: "a", count: 49)))
 }
+
+@Test func `every metric of the host is in the table of its page, and nothing else is`() throws {
+  let proc = try FakeProc()
+  defer { try? proc.remove() }  // leaves a folder behind at worst
+  var host = HostCollector(HostSettings(), host: "h", app: "a", proc: proc.path)
+  var names: Set<String> = []
+  for count in 1...2 {
+    let n = count * 100
+    let texts = [
+      (
+        "stat",
+        "cpu \(n) 1 1 \(n) 1 1 1 1\ncpu0 \(n) 1 1 \(n) 1 1 1 1\nctxt \(n)\nprocesses \(n)\nprocs_running 1\nprocs_blocked 0\n"
+      ),
+      (
+        "meminfo",
+        [
+          "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "Shmem", "Slab", "Dirty", "Committed_AS",
+          "SwapTotal", "SwapFree",
+        ].map { "\($0): 5 kB\n" }.joined()
+      ),
+      ("loadavg", "1 1 1 1/2 3"), ("uptime", "5.0 5.0"), ("sys/fs/file-nr", "5 0 9"),
+      ("diskstats", "8 0 sda \(n) 0 \(n) \(n) \(n) 0 \(n) \(n) 0 \(n) \(n)\n"),
+      ("net/dev", " eth0: \(n) 1 1 1 0 0 0 0 1 1 1 1 0 0 0 0\n"),
+      ("self/mountinfo", "27 1 254:0 / / rw - ext4 /dev/vda rw\n"),
+    ]
+    for (name, text) in texts { try proc.write(name, text) }
+    for kind in ["cpu", "memory", "io"] {
+      try proc.write("pressure/" + kind, "some total=\(n)\nfull total=\(n)\n")
+    }
+    var records: [Record] = []
+    host.collect(at: SampleTime(boot: BootInstant(nanoseconds: Int64(count) * 1_000_000_000), time: 0), into: &records)
+    names.formUnion(values(records).keys.map { String($0.prefix { $0 != "{" }) })
+  }
+  let page = String(decoding: try readFile(repositoryRoot() + "/ha/AGENT.md"), as: UTF8.self)
+  var documented: Set<String> = []
+  for line in page.split(separator: "\n") where line.hasPrefix("| `") && line.split(separator: "|").count == 3 {
+    for (index, word) in line.split(separator: "|")[0].split(separator: "`").enumerated() where index % 2 == 1 {
+      if word.contains(".") { documented.insert(String(word)) }
+    }
+  }
+  #expect(names.subtracting(documented) == [] && documented.subtracting(names) == [])
+}
+
+private func repositoryRoot(_ file: String = #filePath) -> String {
+  file.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
+}

@@ -69,8 +69,8 @@ def measured(table, row):
 
 
 def bucket(value):
-    """The bucket of DDSketch (Masson, Rim, Lee 2019) for relative error 2 %."""
-    return math.ceil(math.log(value) / math.log(GAMMA)) if value > 0 else None
+    """The bucket of DDSketch (Masson, Rim, Lee 2019) for relative error 2 %, numbered as sql/0008 says."""
+    return 20000 + math.ceil(math.log(value) / math.log(GAMMA)) if value > 0 else 0
 
 
 def rollups(plant, names):
@@ -97,14 +97,11 @@ def rollups(plant, names):
 def cell_row(place, cell):
     n, errors, values, sketch = cell
     keeps = bool(values) and place[3] not in (2, 3)
-    buckets = sorted(sketch, key=lambda each: -1e9 if each is None else each)
+    buckets = sorted(sketch)
     return [timestamp(place[0] * 1_000_000), *place[1:], n, errors, sum(values) if values else None,
             min(values) if values else None, max(values) if values else None,
-            [ZERO if each is None else each for each in buckets] if keeps else None,
+            buckets if keeps else None,
             [sketch[each] for each in buckets] if keeps else None]
-
-
-ZERO = -2_000_000
 
 
 def store(plant, session):

@@ -1,6 +1,7 @@
 """One psql session in one transaction: now() stands still in it, so that data and questions have the same now."""
 import os
 import subprocess
+import tempfile
 import uuid
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -39,15 +40,15 @@ class Session:
 
     def __init__(self, database):
         options = connection().replace("dbname=postgres", f"dbname={database}")
-        # pylint: disable=consider-using-with
+        # psql writes whole blocks to a pipe otherwise, and an answer would not come before the next question.
         self.psql = subprocess.Popen(
-            ["psql", "-qAtX", "-F", "\x1f", "-P", "null=\x1e", "-v", "ON_ERROR_STOP=1", options], text=True,
+            ["stdbuf", "-oL", "psql", "-qAtX", "-F", "\x1f", "-P", "null=\x1e", "-v", "ON_ERROR_STOP=1", options], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def run(self, sql):
         """Runs statements; answers the rows of all of them."""
         mark = uuid.uuid4().hex
-        self.psql.stdin.write(f"{sql}\n;\\echo {mark}\n")
+        self.psql.stdin.write(f"{sql}\n;\n\\echo {mark}\n")
         self.psql.stdin.flush()
         rows = []
         for line in self.psql.stdout:
@@ -59,7 +60,10 @@ class Session:
     def copy(self, table, columns, rows):
         """COPY of rows, each a sequence of Python values."""
         lines = "\n".join("\t".join(copied(value) for value in row) for row in rows)
-        self.run(f"COPY {table} ({columns}) FROM STDIN;\n{lines}\n\\.\n" if lines else "")
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(lines + "\n" if lines else "")
+            file.flush()
+            self.run(f"\\copy {table} ({columns}) FROM '{file.name}'")
 
     def close(self):
         self.psql.stdin.close()

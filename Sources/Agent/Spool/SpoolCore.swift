@@ -179,6 +179,7 @@ struct SpoolCore: ~Copyable {
       if case .sample = worth { counts.dropped += Int64(count) }
       return .full(reason: error.description)
     }
+    // An empty note is a note no more.
     for (key, value) in notes { self.notes[key] = value.isEmpty ? nil : value }
     counts.taken += Int64(count)
     noteAge(now)
