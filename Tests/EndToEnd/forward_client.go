@@ -32,5 +32,6 @@ func main() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	logger.Close()
-	fmt.Println(count)
+	// The library tells of broken connections without an end of line.
+	fmt.Printf("\n%d\n", count)
 }

@@ -408,6 +408,18 @@ def targets_are_named_in_the_configuration(test, site, text):
         test.assertIn(metric.removeprefix("standwatch_"), open(f"{ROOT}/Sources/Node/Web/Metrics.swift", encoding="utf-8").read())
 
 
+@step("README.md", "forward: [")
+def senders_of_fluent_and_zabbix_are_listened_for(test, site, text):
+    path = "/etc/standwatch/with-senders.json5"
+    site.write("a", path, site.read("a", "/etc/standwatch/node.json5").replace("listen: {\n    native",
+                                                                              "listen: {\n" + text + "    native"))
+    test.assertIn("zabbix: [\"0.0.0.0:10051\"],\n    native", site.read("a", path))
+    missing = site.run("a", f"standwatchd --check --config {path}", check=False)[1]
+    test.assertIn("/etc/standwatch/forward.key cannot be read", missing)
+    site.run("a", "install -m 640 -g standwatch /dev/null /etc/standwatch/forward.key && "
+             f"openssl rand -hex 32 > /etc/standwatch/forward.key && standwatchd --check --config {path}")
+
+
 # Operating
 
 

@@ -69,11 +69,12 @@ class Zabbix(LabTest):
             [["up and running", "agent.state"]])
 
     def test_a_value_that_can_not_be_stored_is_told_and_kept(self):
-        status, said = self.sender("-T", "-i", "-", text="late trap 4000000000 7\n")
+        status, said = self.sender("-T", "-i", "-", text="old trap 1000000000 7\n")
         self.assertIn("processed: 0; failed: 1; total: 1", said)
         self.assertNotEqual(status, 0)
-        self.assertEqual(self.values("late"), [])
-        self.assertEqual(self.world.database.value("SELECT count(*) FROM ingest.rejected WHERE reason LIKE '%range%'"), "1")
+        self.assertEqual(self.values("old"), [])
+        self.assertEqual(self.world.database.value(
+            "SELECT count(*) FROM ingest.rejected WHERE reason LIKE '%range%'"), "1")
 
     def test_every_value_that_was_answered_is_stored_through_a_takeover(self):
         process = self.world.spawn_in(
