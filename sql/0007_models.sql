@@ -276,6 +276,7 @@ COMMENT ON VIEW telemetry.transaction IS
 
 GRANT SELECT, INSERT ON telemetry.process_name, telemetry.span_name, telemetry.log_pattern, telemetry.process,
   telemetry.web, telemetry.span TO standwatch_node;
+GRANT SELECT ON telemetry.transaction TO standwatch_node;
 GRANT SELECT ON telemetry.process_name, telemetry.span_name, telemetry.log_pattern, telemetry.process, telemetry.web,
   telemetry.span, telemetry.transaction TO standwatch_analyst, standwatch_auditor;
 GRANT EXECUTE ON FUNCTION telemetry.record_types, telemetry.transactions

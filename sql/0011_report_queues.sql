@@ -28,6 +28,10 @@ BEGIN
       AND pg_catalog.pg_has_role(current_user, p.proowner, 'USAGE')
   LOOP
     EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open_function);
+    -- A node's way to make a transaction that only reads a write: what it answers is then replicated as well.
+    IF open_function::text LIKE '%pg_logical_emit_message(%' THEN
+      EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO standwatch_node', open_function);
+    END IF;
   END LOOP;
   IF pg_catalog.has_function_privilege('public', 'pg_catalog.lo_from_bytea(oid, bytea)', 'EXECUTE')
       OR pg_catalog.has_database_privilege('standwatch_analyst', pg_catalog.current_database(), 'TEMPORARY') THEN

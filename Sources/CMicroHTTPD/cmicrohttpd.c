@@ -11,6 +11,8 @@ struct MHD_Daemon *sw_http_start(struct sw_http_limits limits, MHD_AccessHandler
   return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handler, context,
       MHD_OPTION_NOTIFY_CONNECTION, notify, context,
       MHD_OPTION_NOTIFY_COMPLETED, completed, context,
+      /* A request without Host, or with two, is refused (RFC 9112, section 3.2). */
+      MHD_OPTION_STRICT_FOR_CLIENT, 1,
       MHD_OPTION_CONNECTION_LIMIT, limits.connections,
       MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits.connections_per_address,
       MHD_OPTION_CONNECTION_TIMEOUT, limits.idle_seconds,

@@ -31,6 +31,8 @@ final class Exchange {
     var deadline: BootInstant?
     var requests = 0
     var isLate = false
+    /// Something was there to be read when it was looked at last.
+    var hadUnread = false
   }
   let limits: HTTPLimits
   let admit: (HTTPRequest) -> HTTPAdmission
@@ -58,6 +60,31 @@ final class Exchange {
       clients[key]?.isLate = true
       sw_http_shut_down(client.descriptor)
     }
+  }
+  /// When clients that wait for a request are looked at again.
+  private(set) var rouseAt = BootInstant.now()
+  /// libmicrohttpd 0.9.75 takes a short read for the end of what there is, and its descriptors are edge-triggered: what
+  /// came meanwhile (the end of a connection, say) is never seen. A connection that is resumed is looked at afresh.
+  /// True when there was one.
+  func rouse(_ now: BootInstant) -> Bool {
+    guard now >= rouseAt else { return false }
+    // Rarer where there are many: looking costs for each.
+    rouseAt = now.adding(milliseconds: 20 + Int64(clients.count / 10))
+    let suspended = Set(uploads.values.lazy.filter(\.isSuspended).map(\.client))
+    let waiting = clients.filter { $0.value.deadline != nil && !suspended.contains($0.key) }.map { ($0.key, $0.value) }
+    let ready = waitAny(waiting.map { (descriptor: $0.1.descriptor, wanted: Ready.read) }, until: now)
+    var hasRoused = false
+    for (index, (key, client)) in waiting.enumerated() {
+      let hasUnread = index < ready.count && !ready[index].isEmpty
+      clients[key]?.hadUnread = hasUnread && !client.hadUnread
+      if hasUnread, client.hadUnread, let connection = unsafe OpaquePointer(bitPattern: key) {
+        // Sound: the key is the address of a connection that was not told to be closed.
+        unsafe MHD_suspend_connection(connection)
+        unsafe MHD_resume_connection(connection)
+        hasRoused = true
+      }
+    }
+    return hasRoused
   }
   func resume(_ upload: Upload) {
     guard upload.isSuspended else { return }

@@ -48,13 +48,18 @@ public import Platform
   /// Does what can be done without waiting.
   public mutating func run() {
     _ = unsafe sw_http_run(daemon)
-    exchange.closeLate(.now())
+    let now = BootInstant.now()
+    exchange.closeLate(now)
+    if exchange.rouse(now) { _ = unsafe sw_http_run(daemon) }
   }
   /// When `run` has to be called although nothing was readable; nil is never.
   public func nextDeadline() -> BootInstant? {
     let own = unsafe sw_http_timeout(daemon)
     let first = exchange.clients.values.compactMap(\.deadline).min()
-    let times = [own < 0 ? nil : BootInstant.after(milliseconds: own), first?.adding(milliseconds: 1)]
+    let times = [
+      own < 0 ? nil : BootInstant.after(milliseconds: own), first?.adding(milliseconds: 1),
+      first == nil ? nil : exchange.rouseAt,
+    ]
     return times.compactMap { $0 }.min()
   }
 

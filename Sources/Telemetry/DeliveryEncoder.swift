@@ -22,6 +22,7 @@ public struct DeliveryEncoder: ~Copyable {
     _ delivery: Delivery, from index: Int, into batch: inout Batch, rowLimit: Int, byteLimit: Int,
     rejects: inout [DeliveryReject]
   ) -> Int {
+    names.quota.begin(delivery.source)
     var next = index
     while next < delivery.count, batch.rowCount < rowLimit, batch.byteCount < byteLimit, !batch.isFullOfNames {
       if next < delivery.records.count {

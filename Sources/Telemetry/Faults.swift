@@ -35,6 +35,7 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
   case notACode, notATrace, notASpan, notASpanKind
   case notUTF8, controlCharacter, badEscape, zeroCharacter, loneSurrogate
   case tooDeep, badTime, timeOutOfRange, nameLength, nameCollision, tooLong
+  case tooManyNames, tooManyLabelSets
   case notAnArray, notHex, notBase64
 
   /// In words.
@@ -70,6 +71,8 @@ public enum FaultKind: UInt8, Error, Equatable, Sendable {
     case .timeOutOfRange: "is outside of the accepted range"
     case .nameLength: "has to have 1 to 200 bytes"
     case .nameCollision: "has the id of another name"
+    case .tooManyNames: "is a new name, and its source has brought too many in this hour"
+    case .tooManyLabelSets: "are a new set of labels, and their source has brought too many in this hour"
     case .tooLong: "the line is too long"
     case .notAnArray: "has to be an array"
     case .notHex: "has to be pairs of hexadecimal digits"

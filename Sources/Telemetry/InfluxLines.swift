@@ -22,6 +22,7 @@ func influxLineEnd(_ bytes: [UInt8], _ start: Int, _ end: Int, maxLine: Int, isL
     if let newline = newline(bytes, at, limit) { return .at(newline) }
   } else {
     var isInFields = false
+    var isOpen = false
     var previous: UInt8 = 0
     scan: while at < limit {
       let c = bytes[at]
@@ -33,13 +34,18 @@ func influxLineEnd(_ bytes: [UInt8], _ start: Int, _ end: Int, maxLine: Int, isL
         continue scan
       case 0x20: isInFields = true
       case UInt8(ascii: "\"") where isInFields && previous == UInt8(ascii: "="):
-        guard let close = closingQuote(bytes, at + 1, limit) else { break scan }
+        guard let close = closingQuote(bytes, at + 1, limit) else {
+          isOpen = true
+          break scan
+        }
         at = close
       default: break
       }
       previous = c
       at += 1
     }
+    // Everything was read: the newlines before lie in strings that are whole.
+    if isLast && !isOpen && limit == end && end - start <= maxLine { return .at(end) }
   }
   // Neither a newline outside of strings was found nor, perhaps, the end of a string.
   let isWindowFull = end - start > maxLine

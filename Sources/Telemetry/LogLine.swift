@@ -44,7 +44,8 @@ public struct LogLine: Equatable, Sendable {
     var hasMessage = false
     for (name, value) in members {
       switch (name, value) {
-      case ("message", .text(let text)), ("msg", .text(let text)), ("MESSAGE", .text(let text)), ("event", .text(let text)):
+      case ("message", .text(let text)), ("msg", .text(let text)), ("MESSAGE", .text(let text)),
+        ("event", .text(let text)):
         if hasMessage {
           attributes.add(name, text)
         } else {
@@ -127,7 +128,8 @@ public func logSeverity(_ bytes: ArraySlice<UInt8>) -> Int? {
     guard let severity = severityOfWord(word) else { continue }
     let before = start > bytes.startIndex ? bytes[start - 1] : 0x20
     let after = at < bytes.endIndex ? bytes[at] : 0x20
-    let isBounded = !(before &- 48 < 10) && !(after &- 48 < 10) && before != UInt8(ascii: "_") && after != UInt8(ascii: "_")
+    let isBounded =
+      !(before &- 48 < 10) && !(after &- 48 < 10) && before != UInt8(ascii: "_") && after != UInt8(ascii: "_")
     let isCapital = word.allSatisfy { $0 < UInt8(ascii: "a") }
     let isMarked = "[<(|=\"".utf8.contains(before) || after == UInt8(ascii: ":") || after == UInt8(ascii: "]")
     if isBounded && (isCapital || isMarked) { return severity }

@@ -4,7 +4,11 @@
 ///
 /// Has to be emptied when a batch with names that were not stored is thrown away (demotion).
 public struct Names: ~Copyable {
-  enum Found { case known, new, collision }
+  enum Found {
+    case known, new, collision
+    /// New, and its source has brought too many already.
+    case refused
+  }
 
   private struct Entry {
     var id: Int64
@@ -18,6 +22,8 @@ public struct Names: ~Copyable {
   private var bytes: [UInt8]
   private var used = 0
   private let mask: Int
+  /// Of names and label sets that sources bring.
+  public var quota = SourceQuota()
   /// Names known.
   public private(set) var count = 0
   /// How many new patterns of log messages may still be noted: whoever logs ever new words must not fill the dictionary.
@@ -65,6 +71,8 @@ public struct Names: ~Copyable {
     while true {
       let entry = entries[slot]
       if !entry.isUsed {
+        // Patterns have a bound of their own; names of one byte are few, and what refused ones go by.
+        if kind != .pattern && count > 1 && !quota.takesName() { return .refused }
         insert(kind, id, source, start, count)
         return .new
       }

@@ -71,6 +71,7 @@ public struct NativeDecoder: ~Copyable {
   public mutating func decode(
     _ buffer: inout LineBuffer, _ cursor: inout NativeCursor, into batch: inout Batch, rowLimit: Int, byteLimit: Int
   ) -> Decoded {
+    names.quota.begin(cursor.source)
     while true {
       if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit || batch.isFullOfNames { return .full }
       if cursor.takesRecords && cursor.next > cursor.lastAllowed { return beyondWindow(&buffer, &cursor) }

@@ -29,7 +29,7 @@ extension LogPattern {
     case .new:
       batch.addName(.pattern, id, source.extracting(0..<count))
       return id
-    case .collision, nil: return nil
+    case .collision, .refused, nil: return nil
     }
   }
 }

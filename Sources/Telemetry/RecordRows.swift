@@ -27,6 +27,11 @@ extension RecordParser {
       addJob(appID, hostID, id, statusID, bytes, stream, &batch)
     case .metric:
       let id = try note(.metric, .name, name, bytes, &names, &batch)
+      if present & Field.labels.bit != 0 {
+        let labels = NameHash.id(bytes, object.start, object.count)
+        let set = UInt64(bitPattern: labels) ^ (UInt64(bitPattern: id) &* 0x9e37_79b9_7f4a_7c15)
+        if !names.quota.takesLabels(set) { throw fault(.tooManyLabelSets, .labels) }
+      }
       addMetric(appID, hostID, id, bytes, stream, &batch)
     case .log:
       let id = notePattern(bytes, &names, &batch)
@@ -123,6 +128,7 @@ extension RecordParser {
     case .known: break
     case .new: batch.addName(kind, id, source.extracting(start..<start + count))
     case .collision: throw fault(.nameCollision, field)
+    case .refused: throw fault(.tooManyNames, field)
     }
     return id
   }

@@ -168,6 +168,7 @@ public struct SyslogDecoder: ~Copyable {
       case .new:
         batch.addName(kind, id, bytes.extracting(range))
         return id
+      case .refused: return noteOdd(kind, range.lowerBound..<range.lowerBound, orElse: "?", &batch)
       case .collision: break
       }
     }
@@ -197,7 +198,7 @@ public struct SyslogDecoder: ~Copyable {
       case .new:
         batch.addName(kind, id, bytes.extracting(0..<candidate.count))
         return id
-      case .collision: continue
+      case .collision, .refused: continue
       }
     }
     return NameHash.id(of: [UInt8(ascii: "?")])

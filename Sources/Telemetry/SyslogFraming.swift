@@ -62,6 +62,7 @@ extension SyslogDecoder {
     _ buffer: inout LineBuffer, _ cursor: inout SyslogCursor, now: Int64, into batch: inout Batch, rowLimit: Int,
     byteLimit: Int
   ) -> SyslogStop {
+    names.quota.begin(cursor.peer)
     while true {
       if batch.rowCount >= rowLimit || batch.byteCount >= byteLimit || batch.isFullOfNames { return .full }
       if cursor.skip > 0 {
@@ -104,6 +105,7 @@ extension SyslogDecoder {
 
   /// Decodes one UDP datagram, which is one message. `now` as in `decode`.
   public mutating func decodeDatagram(_ datagram: Span<UInt8>, peer: String, now: Int64, into batch: inout Batch) {
+    names.quota.begin(peer)
     // Sound: bytes of UInt8 have no padding.
     unsafe message(datagram.bytes, 0..<datagram.count, datagram.count, peer, now, &batch)
   }

@@ -7,7 +7,7 @@ private let usage = """
 
   Collects what happens on this host, keeps it on disk and sends it to the Standwatch service, exactly once.
 
-    --config FILE   the agent's configuration (default /etc/standwatch/agent.json5)
+    --config FILE   the agent's configuration (default /etc/standwatch-agent/agent.json5)
     --check         read and check the configuration, then exit
     --status        ask the running agent how it fares; --json for programs
     --version       print the version
@@ -21,7 +21,7 @@ private let usage = """
 private enum Mode { case run, check, status }
 
 private func run(_ arguments: [String]) -> Int32 {
-  var path = "/etc/standwatch/agent.json5"
+  var path = "/etc/standwatch-agent/agent.json5"
   var mode = Mode.run
   var asJSON = false
   var rest = arguments[...]

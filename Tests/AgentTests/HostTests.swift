@@ -34,17 +34,20 @@ private let stat = """
   #expect(s.all?.ticks == [100, 10, 50, 800, 30, 4, 5, 1])
   #expect(s.cores.map(\.core) == [0, 1] && s.cores[1].times.ticks == [40, 5, 25, 400, 20, 2, 2, 0])
   #expect(s.contextSwitches == 5000 && s.forks == 70 && s.running == 3 && s.blocked == 1)
-  let memory = bytes("MemTotal:       24682504 kB\nMemFree: 1 kB\nHugePages_Total:       0\nSwapTotal:  8 kB\nSwapFree: 2 kB\n")
+  let memory = bytes(
+    "MemTotal:       24682504 kB\nMemFree: 1 kB\nHugePages_Total:       0\nSwapTotal:  8 kB\nSwapFree: 2 kB\n")
   let m = MemoryFormat(memory, count: memory.count)
   #expect(m.total == 24_682_504 * 1024 && m.free == 1024 && m.swapTotal == 8192 && m.swapFree == 2048)
   #expect(m.available == nil)
   let load = LoadFormat(bytes("4.60 2.33 1.07 3/127 10121\n"), count: 27)
   #expect(load.loads == [4.6, 2.33, 1.07] && load.threads == 127)
   let disks = bytes(
-    "   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n")
+    "   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n"
+  )
   #expect(parseDiskStats(disks, count: disks.count) == [DeviceCounters(name: "vda", values: Array(1...11))])
   let network = bytes(
-    "Inter-|   Receive  |  Transmit\n face |bytes    packets\n    lo: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n eth0:9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0")
+    "Inter-|   Receive  |  Transmit\n face |bytes    packets\n    lo: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n eth0:9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0"
+  )
   #expect(
     parseNetworkDevices(network, count: network.count) == [
       DeviceCounters(name: "lo", values: Array(1...8)),
@@ -249,4 +252,60 @@ private struct FakeProc {
   }
   let stars = String(repeating: "*a", count: 50)
   #expect(!globMatches(stars, String(repeating: "a", count: 49)))
+}
+
+@Test func `every metric of the host is in the table of its page, and nothing else is`() throws {
+  let proc = try FakeProc()
+  defer { try? proc.remove() }  // leaves a folder behind at worst
+  var host = HostCollector(HostSettings(), host: "h", app: "a", proc: proc.path)
+  var names: Set<String> = []
+  for count in 1...2 {
+    let n = count * 100
+    let texts = [
+      (
+        "stat",
+        "cpu \(n) 1 1 \(n) 1 1 1 1\ncpu0 \(n) 1 1 \(n) 1 1 1 1\nctxt \(n)\nprocesses \(n)\nprocs_running 1\nprocs_blocked 0\n"
+      ),
+      (
+        "meminfo",
+        [
+          "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "Shmem", "Slab", "Dirty", "Committed_AS",
+          "SwapTotal", "SwapFree",
+        ].map { "\($0): 5 kB\n" }.joined()
+      ),
+      ("loadavg", "1 1 1 1/2 3"), ("uptime", "5.0 5.0"), ("sys/fs/file-nr", "5 0 9"),
+      ("diskstats", "8 0 sda \(n) 0 \(n) \(n) \(n) 0 \(n) \(n) 0 \(n) \(n)\n"),
+      ("net/dev", " eth0: \(n) 1 1 1 0 0 0 0 1 1 1 1 0 0 0 0\n"),
+      ("self/mountinfo", "27 1 254:0 / / rw - ext4 /dev/vda rw\n"),
+    ]
+    for (name, text) in texts { try proc.write(name, text) }
+    for kind in ["cpu", "memory", "io"] {
+      try proc.write("pressure/" + kind, "some total=\(n)\nfull total=\(n)\n")
+    }
+    var records: [Record] = []
+    host.collect(at: SampleTime(boot: BootInstant(nanoseconds: Int64(count) * 1_000_000_000), time: 0), into: &records)
+    names.formUnion(values(records).keys.map { String($0.prefix { $0 != "{" }) })
+  }
+  let page = String(decoding: try readFile(repositoryRoot() + "/ha/AGENT.md"), as: UTF8.self)
+  var documented: Set<String> = []
+  for line in page.split(separator: "\n") where line.hasPrefix("| `") && line.split(separator: "|").count == 3 {
+    for (index, word) in line.split(separator: "|")[0].split(separator: "`").enumerated() where index % 2 == 1 {
+      if word.contains(".") { documented.insert(String(word)) }
+    }
+  }
+  #expect(names.subtracting(documented) == [] && documented.subtracting(names) == [])
+}
+
+private func repositoryRoot(_ file: String = #filePath) -> String {
+  file.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
+}
+
+@Test func `the example of the agent's page is a configuration that is taken`() throws {
+  let page = String(decoding: try readFile(repositoryRoot() + "/ha/AGENT.md"), as: UTF8.self)
+  let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
+  let start = try #require(lines.firstIndex(of: "```json5"))
+  let end = try #require(lines[(start + 1)...].firstIndex(of: "```"))
+  let text = "{ servers: ['10.0.0.100'], " + lines[(start + 1)..<end].joined(separator: "\n") + "}"
+  let settings = try AgentSettings.parse(Array(text.utf8), file: "AGENT.md")
+  #expect(settings.collect.processes.count == 4 && settings.follow.files.count == 3 && settings.follow.journal != nil)
 }

@@ -14,7 +14,8 @@ private func format(_ text: String) -> ProcessFormat? { ProcessFormat(Array(text
   #expect(format("77 (a) R 1 (b c)" + rest)?.name == Array("a) R 1 (b c".utf8))
   #expect(format("77 ()" + rest)?.name == [])
   #expect(format("77 (x) Z" + rest.dropFirst(2))?.state == "zombie")
-  for text in ["", "77", "77 (x", "77 x) S 1", "77 (x) S", "77 (x)" + rest.prefix(40), "77 (x) SS" + rest.dropFirst(2)] {
+  for text in ["", "77", "77 (x", "77 x) S 1", "77 (x) S", "77 (x)" + rest.prefix(40), "77 (x) SS" + rest.dropFirst(2)]
+  {
     #expect(format(text) == nil, "\(text)")
   }
   #expect(
@@ -39,7 +40,9 @@ private func temporaryFolder() throws -> String {
   _ = try runCommand("/bin/mkdir", [path], deadline: .after(milliseconds: 5000))
   return path
 }
-private func remove(_ path: String) { _ = try? runCommand("/bin/rm", ["-r", path], deadline: .after(milliseconds: 5000)) }
+private func remove(_ path: String) {
+  _ = try? runCommand("/bin/rm", ["-r", path], deadline: .after(milliseconds: 5000))
+}
 
 /// Samples until the wanted process is reported, or ten seconds have passed.
 private func sample(
@@ -71,7 +74,11 @@ private func sample(
       ProcessWatch(process: "arguments", .commandLine("*/sw-watched-by-a-* 60.[0-9]")),
     ], host: "h", app: "a")
   let absent = try #require(sample(&collector) { _ in true })
-  #expect(absent == { var p = Record.Process(process: "mine", state: "absent"); p.restarts = 0; return p }())
+  #expect(
+    absent
+      == {
+        var p = Record.Process(process: "mine", state: "absent"); p.restarts = 0; return p
+      }())
 
   var first = try Program(program, ["60.5"])
   let running = try #require(sample(&collector) { $0.pid == Int64(first.child.pid) && $0.cpu != nil })

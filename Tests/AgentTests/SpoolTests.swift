@@ -7,7 +7,9 @@ import Testing
 /// A folder of its own that is removed afterwards.
 final class TemporaryFolder {
   // In memory where that is possible: the tests sync hundreds of times.
-  let path = (isFolder("/dev/shm") ? "/dev/shm" : "/tmp") + "/standwatch-spool-\(processIdentifier())-\(UInt64.random(in: 0...UInt64.max))"
+  let path =
+    (isFolder("/dev/shm") ? "/dev/shm" : "/tmp")
+    + "/standwatch-spool-\(processIdentifier())-\(UInt64.random(in: 0...UInt64.max))"
   init() throws {
     configureLog(threshold: LogLevel(rawValue: 3) ?? .error, identity: "")
     try makeFolder(path, mode: 0o700)
@@ -122,6 +124,24 @@ struct Sent: Equatable, Hashable {
   let again = try SpoolCore.open(folder)
   #expect(again.notes["file:/a"] == [4])
   #expect(again.active.first == 501)
+}
+
+@Test func `thousands of notes are carried on, and one that is empty is forgotten`() throws {
+  let folder = try TemporaryFolder()
+  do {
+    var spool = try SpoolCore.open(folder, limit: 64 << 20)
+    let notes = (0..<3000).map { ("file:/var/log/\($0)", [UInt8](repeating: 7, count: 1000)) }
+    for part in stride(from: 0, to: 3000, by: 100) {
+      spool.take(part, notes: Dictionary(uniqueKeysWithValues: notes[part..<part + 100]))
+    }
+    spool.take(1, notes: ["file:/var/log/5": []])
+    #expect(spool.notes.count == 2999)
+  }
+  for _ in 0..<2 {
+    let spool = try SpoolCore.open(folder, limit: 64 << 20)
+    #expect(spool.notes.count == 2999)
+    #expect(spool.notes["file:/var/log/5"] == nil)
+  }
 }
 
 @Test func `a spool that was lost begins another stream`() throws {

@@ -41,7 +41,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 STAND_INS = {
     "swift": """#!/bin/sh
 case "$*" in
-"build -c release --static-swift-stdlib") ;;
+"build -c release --static-swift-stdlib" | "build -c release --static-swift-stdlib --product standwatch-agent") ;;
 "build -c release --static-swift-stdlib --show-bin-path") echo '{build}' ;;
 *) echo "swift: not what the release build is made by: $*" >&2; exit 1 ;;
 esac

@@ -17,6 +17,7 @@ from lab.processes import run, wait_until
 
 STEPS = []
 HOST_PATHS = ("/etc/standwatch", "/usr/sbin/standwatchd", "/usr/bin/hactl", "/usr/lib/standwatch", "/run/standwatch",
+              "/usr/sbin/standwatch-agent", "/etc/standwatch-agent", "/var/lib/standwatch-agent",
               "/usr/share/standwatch", "/usr/lib/systemd/system/standwatchd.service", "/usr/local/bin/systemctl")
 
 
@@ -50,7 +51,7 @@ def build_and_install(test, site, text):
 def everything_that_is_named_is_installed(test, site, _):
     """--destdir for the machine that only sends, and for what the documents say is where."""
     site.run("client", "scripts/install --destdir /var/tmp/tree")
-    wanted = ["/usr/sbin/standwatchd", "/usr/bin/hactl", "/usr/bin/standwatch-load",
+    wanted = ["/usr/sbin/standwatchd", "/usr/sbin/standwatch-agent", "/usr/bin/hactl", "/usr/bin/standwatch-load",
               "/usr/lib/sysusers.d/standwatch.conf", "/usr/lib/tmpfiles.d/standwatch.conf",
               "/usr/lib/systemd/system/standwatchd.service",
               "/usr/share/bash-completion/completions/hactl", "/usr/share/zsh/vendor-completions/_hactl"]
@@ -192,6 +193,77 @@ def the_pages_and_ports_answer(test, site, _):
             test.assertTrue(listening.strip(), f"nothing listens on {kind} {number}")
 
 
+# The agent
+
+
+@step("README.md", "scripts/install --agent")
+def install_the_agent(test, site, text):
+    """It needs the C and C++ libraries alone."""
+    test.assertIn("agent done", site.run("client", text)[1])
+    linked = site.run("client", "ldd /usr/sbin/standwatch-agent")[1]
+    test.assertEqual(set(re.findall(r"(lib\w+)[.-]", linked)) - {"libc", "libm", "libgcc_s", "libstdc"}, set(), linked)
+
+
+@step("README.md", "standwatch-agent --check")
+def start_the_agent(test, site, text):
+    # The journal of this machine is another's.
+    path = "/etc/standwatch-agent/agent.json5"
+    site.write("client", path, site.read("client", path).replace("journal: true", "journal: false")
+               .replace("intervalMilliseconds: 10000", "intervalMilliseconds: 600000"))
+    first, _, status = text.partition("standwatch-agent --status")
+    site.run("client", first)
+    wait_until(lambda: site.run("client", "standwatch-agent --status", check=False)[0] == 0, 20,
+               lambda: site.run("client", "standwatch-agent --status; tail -n 9 /var/log/standwatch-agent.log",
+                                check=False)[1])
+    said = site.run("client", "standwatch-agent --status" + status)[1]
+    test.assertIn("all is well", said)
+    owner = site.run("client", 'stat -c %U "/proc/$(cat /run/standwatch-agent-unit/pid)"')[1].strip()
+    test.assertEqual(owner, "standwatch-agent")
+
+
+@step("README.md", "echo '{\"type\"")
+def an_application_without_a_library(test, site, text):
+    site.run("client", text)
+    wait_until(lambda: site.sql("SELECT count(*) FROM telemetry.queue AS f JOIN telemetry.app AS a ON a.id = f.app_id "
+                                "JOIN telemetry.host AS h ON h.id = f.host_id WHERE a.name = 'local' "
+                                "AND h.name = 'client' AND f.depth = 31") == "1", 20, "the record is stored")
+
+
+LOCAL_SENDER = r"""
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect("/run/standwatch-agent/records.sock")
+s.settimeout(5)
+s.sendall(sys.stdin.buffer.read())
+s.shutdown(socket.SHUT_WR)
+while True:
+    got = s.recv(65536)
+    if not got: break
+    sys.stdout.buffer.write(got)
+"""
+
+
+@step("README.md", 'C: {"hello":{"app"')
+def an_application_that_wants_answers(test, site, text):
+    lines = [line.partition(": ")[::2] for line in text.splitlines()]
+    site.write("client", "/run/local.py", LOCAL_SENDER)
+    said = site.run("client", "python3 /run/local.py",
+                    given="".join(line + "\n" for side, line in lines if side == "C"))[1]
+    test.assertEqual([shape(json.loads(line)) for line in said.splitlines()],
+                     [shape(json.loads(line)) for side, line in lines if side == "A"])
+
+
+@step()
+def somebody_watches(test, site, _):
+    active = site.wait_healed()
+    said = site.run(active, "hactl watch client -n 6")[1]
+    test.assertIn("agent.memory_bytes", said)
+    test.assertGreaterEqual(int(site.sql(
+        "SELECT count(DISTINCT f.ts) FROM telemetry.metric AS f JOIN telemetry.host AS h ON h.id = f.host_id "
+        "WHERE h.name = 'client'")), 3)
+    site.run("client", "systemctl stop standwatch-agent")
+
+
 # Sending
 
 
@@ -223,7 +295,7 @@ def now():
     return time.strftime("%Y-%m-%dT%H:%M:%S.123Z", time.gmtime())
 
 
-@step("README.md", 'C: {"hello"')
+@step("README.md", 'C: {"hello":{"source"')
 def the_native_protocol(test, site, text):
     lines = [line.partition(": ")[::2] for line in text.splitlines()]
     sent = [re.sub(r'"ts":"[^"]*"', f'"ts":"{now()}"', line) for side, line in lines if side == "C"]
@@ -286,6 +358,17 @@ def syslog(test, site, text):
                "the message is stored")
 
 
+@step("README.md", "curl --silent")
+def lines_of_json(test, site, text):
+    answer = re.search(r'`(\{"stored".*?\})`', read("README.md")).group(1)
+    # Of one second, so that the second one is the same.
+    text = text.replace("$(date -u +%FT%TZ)", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    test.assertEqual(site.run("client", text)[1].strip(), answer)
+    test.assertEqual(site.run("client", text)[1].strip(), answer.replace("false", "true"))
+    test.assertEqual(site.sql("SELECT count(*) FROM telemetry.event AS e JOIN telemetry.event_kind AS k "
+                              "ON k.id = e.kind_id WHERE k.name = 'deployed'"), "1")
+
+
 @step("README.md", "action(type=")
 def rsyslog(test, site, text):
     site.run("client", "mkdir -p /run/rsyslog")
@@ -322,7 +405,8 @@ def opentelemetry(test, site, text):
 def influx(test, site, text):
     site.run("client", text)
     test.assertEqual(site.sql(
-        "SELECT string_agg(n.name || '=' || m.value || ' ' || h.name || ' ' || a.name || ' ' || m.labels, '; ' ORDER BY n.name) "
+        "SELECT string_agg(n.name || '=' || m.value || ' ' || h.name || ' ' || a.name || ' ' || m.labels, '; ' "
+        "ORDER BY n.name) "
         "FROM telemetry.metric AS m JOIN telemetry.metric_name AS n ON n.id = m.metric_id "
         "JOIN telemetry.host AS h ON h.id = m.host_id JOIN telemetry.app AS a ON a.id = m.app_id "
         "WHERE n.name LIKE 'press.%'"),
@@ -336,6 +420,18 @@ def targets_are_named_in_the_configuration(test, site, text):
     site.run("a", f"standwatchd --check --config {path}")
     for metric in ("standwatch_scrape_target_up", "standwatch_scrapes_total"):
         test.assertIn(metric.removeprefix("standwatch_"), open(f"{ROOT}/Sources/Node/Web/Metrics.swift", encoding="utf-8").read())
+
+
+@step("README.md", "forward: [")
+def senders_of_fluent_and_zabbix_are_listened_for(test, site, text):
+    path = "/etc/standwatch/with-senders.json5"
+    site.write("a", path, site.read("a", "/etc/standwatch/node.json5").replace("listen: {\n    native",
+                                                                              "listen: {\n" + text + "    native"))
+    test.assertIn("zabbix: [\"0.0.0.0:10051\"],\n    native", site.read("a", path))
+    missing = site.run("a", f"standwatchd --check --config {path}", check=False)[1]
+    test.assertIn("/etc/standwatch/forward.key cannot be read", missing)
+    site.run("a", "install -m 640 -g standwatch /dev/null /etc/standwatch/forward.key && "
+             f"openssl rand -hex 32 > /etc/standwatch/forward.key && standwatchd --check --config {path}")
 
 
 # Operating
@@ -509,6 +605,7 @@ INLINE = {
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl switchover": "day_to_day",
+        "hactl watch HOST": "somebody_watches",
         "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
         "hactl COMMAND --help": "the_help", "hactl no-promote NODE --off": "day_to_day",
         "systemctl restart postgresql": "encrypt",

@@ -142,8 +142,8 @@ class OpenTelemetry(LabTest):
             JOIN telemetry.app AS a ON a.id = s.app_id AND a.id = l.app_id
             JOIN telemetry.host AS h ON h.id = s.host_id AND h.id = l.host_id
             WHERE starts_with(l.message, 'from-sdk ')""")[0]
-        self.assertEqual(row, [str(orders), str(orders), str(orders // 10), "order", "shop", "web-1", "2", "4", "t", "t",
-                               "t", "u-1"])
+        self.assertEqual(row, [str(orders), str(orders), str(orders // 10), "order", "shop", "web-1", "2", "4",
+                               "t", "t", "t", "u-1"])
         self.assertEqual(self.count("SELECT count(*) FROM telemetry.span"), orders)
         # Cumulative: the last export says it all, whatever became of those before it.
         for name, value in (("orders", orders), ("latency_count", orders), ("latency_max", 6)):
@@ -204,7 +204,8 @@ class OpenTelemetry(LabTest):
         lone = logs(log("x")).replace(b'"x"', b'"\\ud83d"')
         answers = self.post(
             ("/v1/logs", PROTOBUF, b"\x0b\x0c"), ("/v1/logs", JSON, lone), ("/v1/logs", JSON, deep),
-            ("/v1/logs", {"Content-Type": "text/plain"}, b"hello"), ("/v1/logs", {**JSON, "Content-Encoding": "br"}, b"x"),
+            ("/v1/logs", {"Content-Type": "text/plain"}, b"hello"),
+            ("/v1/logs", {**JSON, "Content-Encoding": "br"}, b"x"),
             ("/v1/logs", packed, bomb), ("/v1/logs", packed, b"no gzip"), ("/v1/logs", JSON, many),
             ("/v1/profiles", PROTOBUF, b""))
         self.assertEqual([status for status, _, _ in answers], [400, 400, 400, 415, 415, 413, 400, 413, 405])

@@ -60,7 +60,8 @@ private func text(_ answer: HTTPAnswer) -> String { String(decoding: answer.body
       #expect(late.status == 503 && late.headers.contains(HTTPHeader("Retry-After", "3")))
       #expect(answer(.refused(reason: "too many")).status == 400)
       let (some, partial) = try delivery(path, partly, query)
-      #expect(some.records.count == 2 && some.faults.map { String(decoding: $0.raw, as: UTF8.self) } == ["bad", "worse"])
+      #expect(
+        some.records.count == 2 && some.faults.map { String(decoding: $0.raw, as: UTF8.self) } == ["bad", "worse"])
       let found = partial(stored)
       #expect(found.status == 400 && found.type == "application/json")
       #expect(text(found).contains("\"\(kind)\":\"partial write: line 2: missing fields dropped=2\""), "\(text(found))")
@@ -75,7 +76,8 @@ private func text(_ answer: HTTPAnswer) -> String { String(decoding: answer.body
   @Test func `requests that can't be read are refused with the reason`() throws {
     #expect(try text(immediate("/write", "m f=1", [:])) == #"{"error":"database is required"}"#)
     #expect(
-      try text(immediate("/api/v2/write", "m f=1", ["org": "o"])) == #"{"code":"invalid","message":"bucket is required"}"#)
+      try text(immediate("/api/v2/write", "m f=1", ["org": "o"]))
+        == #"{"code":"invalid","message":"bucket is required"}"#)
     for query in [["db": "d", "precision": "weeks"], ["db": String(repeating: "d", count: 201)], ["db": "a\nb"]] {
       let answer = try immediate("/write", "m f=1", query)
       #expect(answer.status == 400 && answer.headers.contains { $0.name == "X-Influxdb-Error" && !$0.value.isEmpty })

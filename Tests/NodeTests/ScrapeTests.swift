@@ -10,7 +10,8 @@ import Testing
 
 private func target(_ url: String, interval: Int64 = 1000, timeout: Int64 = 1000) -> NodeConfiguration.Scrape.Target {
   NodeConfiguration.Scrape.Target(
-    url: url, app: "a", host: "h", instance: NodeConfiguration.instance(ofURL: url) ?? "", intervalMilliseconds: interval,
+    url: url, app: "a", host: "h", instance: NodeConfiguration.instance(ofURL: url) ?? "",
+    intervalMilliseconds: interval,
     timeoutMilliseconds: timeout)
 }
 /// The metrics of a result by name, without the labels.
@@ -47,7 +48,9 @@ private final class CannedServer: Sendable {
     stop.close()
     thread.withLock { $0.take() }?.join()
   }
-  private static func serve(_ connection: borrowing Descriptor, _ answer: [UInt8], _ endlessly: Bool, _ stop: Mailbox<Int>) {
+  private static func serve(
+    _ connection: borrowing Descriptor, _ answer: [UInt8], _ endlessly: Bool, _ stop: Mailbox<Int>
+  ) {
     var request = [UInt8](repeating: 0, count: 4096)
     _ = wait(connection.raw, for: .read, until: .after(milliseconds: 1000))
     _ = receive(connection.raw, into: &request)
@@ -66,7 +69,9 @@ private final class CannedServer: Sendable {
     }
   }
 }
-private func http(_ body: [UInt8], type: String = "text/plain; version=0.0.4", status: String = "200 OK", more: String = "")
+private func http(
+  _ body: [UInt8], type: String = "text/plain; version=0.0.4", status: String = "200 OK", more: String = ""
+)
   -> [UInt8]
 {
   Array("HTTP/1.1 \(status)\r\nContent-Type: \(type)\r\n\(more)Content-Length: \(body.count)\r\n\r\n".utf8) + body
@@ -142,7 +147,10 @@ private func scrape(_ server: CannedServer, path: String = "/metrics", timeout: 
         "the answer was cut off: it has no # EOF"
       ),
       ("only nonsense", http(Array("{}\n".utf8)), "line 1: not a metric name of 1 to 200 bytes"),
-      ("announced too large", Array("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".utf8), "the answer is too large"),
+      (
+        "announced too large", Array("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".utf8),
+        "the answer is too large"
+      ),
       ("too large", http([UInt8](repeating: 10, count: (1 << 20) + 1)), "the answer is too large"),
       ("a gzip bomb", http(gzipBomb, more: "Content-Encoding: gzip\r\n"), "the answer is too large"),
     ]
@@ -172,7 +180,9 @@ private func scrape(_ server: CannedServer, path: String = "/metrics", timeout: 
     var client = try HTTPClient(userAgent: "test", maxBytes: 1 << 20)
     for (index, url) in ["file:///etc/passwd", "gopher://127.0.0.1/", "", "http://", "dict://h/"].enumerated() {
       let id = UInt64(index)
-      guard client.start(Fetch(url: url, accept: "*/*", timeoutMilliseconds: 1000, maxBytes: 1000), id: id) else { continue }
+      guard client.start(Fetch(url: url, accept: "*/*", timeoutMilliseconds: 1000, maxBytes: 1000), id: id) else {
+        continue
+      }
       var fetched: Fetched?
       let deadline = BootInstant.after(milliseconds: 10_000)
       while fetched == nil, BootInstant.now() < deadline {
@@ -205,8 +215,9 @@ private func scrape(_ server: CannedServer, path: String = "/metrics", timeout: 
     }
     try harness.wait("three scrapes") { _ in try scrapes() >= 3 }
     #expect(
-      try harness.number("SELECT count(*) FROM telemetry.metric") == harness.number(
-        "SELECT count(DISTINCT (ts, metric_id)) FROM telemetry.metric"))
+      try harness.number("SELECT count(*) FROM telemetry.metric")
+        == harness.number(
+          "SELECT count(DISTINCT (ts, metric_id)) FROM telemetry.metric"))
     try harness.stop()
     let stopped = try scrapes()
     sleep(until: .after(milliseconds: 600))

@@ -49,6 +49,13 @@ private func decode(_ text: String, _ change: (inout InfluxContext) -> Void = { 
       "m s=\"two\nlines\"\nn f=2",
       [#"192.0.2.9/db [6] two"# + "\n" + #"lines{"measurement":"m"}"#, "192.0.2.9/db n.f=2.0"]
     ),
+    (
+      "m f=1,s=\"x\ny\"\nm g=2,s=\"x\ny\",h=3 1795165200000000000",
+      [
+        "192.0.2.9/db m.f{\"s\":\"x\\ny\"}=1.0", "192.0.2.9/db m.g{\"s\":\"x\\ny\"}=2.0",
+        "192.0.2.9/db m.h{\"s\":\"x\\ny\"}=3.0",
+      ]
+    ),
     (#"a\,b\ c,t\=1\,2\ 3=v\=1\,2\ 3 f\=x\ y=1"#, [#"192.0.2.9/db a,b c.f=x y{"t=1,2 3":"v=1,2 3"}=1.0"#]),
     (#"a\=b\c,t=C:\dir f=1"#, [#"192.0.2.9/db a\=b\c.f{"t":"C:\\dir"}=1.0"#]),
     (

@@ -104,7 +104,7 @@ private let malformed: [(String, String)] = [
   let seeds = nativeSeeds.prefix(6).map { $0.replacing("\"seq\":1,", with: "") }
   var lines: [[UInt8]] = []
   for seed in seeds { for cut in 0...seed.utf8.count { lines.append(Array(seed.utf8.prefix(cut))) } }
-  for round in 0..<10_000 { lines.append(mutate(seeds[round % seeds.count], &random)) }
+  for round in 0..<4000 { lines.append(mutate(seeds[round % seeds.count], &random, 1...1)) }
   var completer = LineCompleter(maxLine: 2000)
   var taken = 0
   for line in lines where !line.contains(0x0a) {
@@ -117,12 +117,11 @@ private let malformed: [(String, String)] = [
       // Only what the node alone judges is left to it.
       let rejects = contents?.rejects ?? []
       #expect(rejects.allSatisfy { $0.reason.contains("outside of the accepted range") }, "\(rejects)")
-      #expect(
-        contents?.claims == [Claim(stream: Hello(source: "mes-07", stream: "s1", oldest: 1).streamID, first: 1, last: 1)]
-      )
+      let stream = Hello(source: "mes-07", stream: "s1", oldest: 1).streamID
+      #expect(contents?.claims == [Claim(stream: stream, first: 1, last: 1)])
     } catch {
       continue
     }
   }
-  #expect(taken > 500)
+  #expect(taken > 100)
 }

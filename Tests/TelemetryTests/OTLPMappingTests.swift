@@ -6,10 +6,13 @@ private func text(_ object: JSONObject?) -> String { String(decoding: object?.by
 
 @Test func `both encodings of a request give the same records`() throws {
   for (example, signal) in [(logsExample, OTLPSignal.logs), (metricsExample, .metrics), (tracesExample, .traces)] {
-    let one = try records(example.bytes, signal)
-    let other = try records(Array(example.json.utf8), signal, .json)
-    #expect(one == other)
+    var one = try records(example.bytes, signal)
+    var other = try records(Array(example.json.utf8), signal, .json)
     #expect(one.records.count > 1)
+    // What is kept of refused items is the message that was read: made from JSON, its lengths take four bytes each.
+    for index in one.faults.indices { one.faults[index].raw = [] }
+    for index in other.faults.indices { other.faults[index].raw = [] }
+    #expect(one == other)
   }
 }
 

@@ -95,6 +95,6 @@ class Truth:
 
 
 def percentile(values, p):
-    """The smallest value that at least `p` of all do not exceed."""
+    """The value of rank p (n - 1), rounded down: what a DDSketch estimates (Masson, Rim, Lee 2019, definition 1)."""
     ordered = sorted(values)
-    return ordered[max(0, math.ceil(p * len(ordered)) - 1)]
+    return ordered[math.floor(p * (len(ordered) - 1))]

@@ -51,7 +51,8 @@ struct DeviceTable {
 
   /// Takes the counters of this sample. `body` gets each device that was there before, with its counters then.
   mutating func update(
-    _ sample: [DeviceCounters], passesOver: (String) -> Bool, _ body: (Device, _ before: [UInt64], _ now: [UInt64]) -> Void
+    _ sample: [DeviceCounters], passesOver: (String) -> Bool,
+    _ body: (Device, _ before: [UInt64], _ now: [UInt64]) -> Void
   ) {
     turn += 1
     for one in sample {

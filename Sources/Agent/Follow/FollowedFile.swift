@@ -25,7 +25,10 @@ final class FollowedFile {
 
   static let tailBytes = 64
 
-  init(key: String, path: String, file: consuming Descriptor, identity: FileIdentity, at position: FilePosition, now: BootInstant) {
+  init(
+    key: String, path: String, file: consuming Descriptor, identity: FileIdentity, at position: FilePosition,
+    now: BootInstant
+  ) {
     (self.key, self.path) = (key, path)
     (device, inode) = (identity.device, identity.inode)
     (offset, isSkipping, isBinary) = (position.offset, position.isSkipping, position.isBinary)
@@ -151,7 +154,8 @@ final class FollowedFile {
   /// Nobody writes it any more: gone, read to its end, and still for a while.
   func isFinished(now: BootInstant, waitMilliseconds: Double) -> Bool {
     guard let goneSince else { return false }
-    return now.milliseconds(since: goneSince) > waitMilliseconds && now.milliseconds(since: lastGrowth) > waitMilliseconds
+    return now.milliseconds(since: goneSince) > waitMilliseconds
+      && now.milliseconds(since: lastGrowth) > waitMilliseconds
   }
   /// What is left at the very end: the record that waited for more, and a line without its end.
   func finish(_ rule: JoinRule?, maxLine: Int, now: BootInstant) -> [JoinedLines] {

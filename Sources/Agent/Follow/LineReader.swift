@@ -36,7 +36,9 @@ final class LineReader {
       // At the first one, then at each tenfold.
       if unparsed >= max(1, toldUnparsed * 10) {
         toldUnparsed = unparsed
-        log(.warning, "lines are not of the access log's format, and are kept as logs", ["file": path, "lines": "\(unparsed)"])
+        log(
+          .warning, "lines are not of the access log's format, and are kept as logs",
+          ["file": path, "lines": "\(unparsed)"])
       }
       return logged(LogLine(message: logText(bytes)), lines, path, now, isUnparsed: true)
     case .json:

@@ -2,7 +2,7 @@
 public import Configuration
 public import Platform
 
-/// What one agent does; /etc/standwatch/agent.json5.
+/// What one agent does; /etc/standwatch-agent/agent.json5.
 public struct AgentSettings: Sendable, Equatable {
   /// Where to send: the service IP; further addresses are tried in turn.
   public var servers: [SocketAddress]
@@ -61,8 +61,12 @@ extension AgentSettings {
     var root = try ConfigurationSection(
       ConfigurationValue.parse(bytes, file: file, example: example), file: file, path: "")
     let host = try name(&root, "host") ?? hostName()
+    let source = try name(&root, "source") ?? "\(host)/agent"
+    guard source.utf8.count <= 200 else {
+      throw root.error("host", "is longer than 194 bytes", "Write a shorter one, or a source")
+    }
     let settings = AgentSettings(
-      servers: try servers(&root), host: host, source: try name(&root, "source") ?? "\(host)/agent",
+      servers: try servers(&root), host: host, source: source,
       app: try name(&root, "app") ?? "host", logLevel: try level(&root), spool: try spool(&root),
       listen: try listen(&root), collect: try CollectSettings(&root), follow: try FollowSettings(&root))
     try root.finish()
@@ -145,7 +149,7 @@ extension AgentSettings {
     let listen = ListenSettings(
       unix: unix, tcp: tcp, app: try name(&section, "app") ?? "local",
       maxConnections: try section.integer("maxConnections", in: 1...10_000, default: 256),
-      maxLine: try section.integer("maxLine", in: 1024...65_536, default: 65_536), status: status)
+      maxLine: try section.integer("maxLine", in: 1024...65_000, default: 65_000), status: status)
     try section.finish()
     return listen
   }

@@ -102,7 +102,8 @@ extension FollowSource {
     var joined = try section.section("multiline")
     start = try Self.pattern(&joined, "start")
     continues = try Self.pattern(&joined, "continues")
-    flushMilliseconds = Int64(try joined.integer("flushMilliseconds", in: 100...60_000, default: Int(flushMilliseconds)))
+    flushMilliseconds = Int64(
+      try joined.integer("flushMilliseconds", in: 100...60_000, default: Int(flushMilliseconds)))
     if start != nil && continues != nil {
       throw joined.error("continues", "is there beside start", "Write one of the two")
     }
@@ -137,7 +138,8 @@ extension FollowSource {
   ) throws(ConfigurationError) -> Int {
     guard let word = try section.textIfAny("severity") else { return standard }
     guard let severity = severityOfWord(Array(word.utf8)[...]) else {
-      throw section.error("severity", "\"\(word)\" is no severity", "One of emerg, alert, crit, err, warning, notice, info, debug")
+      throw section.error(
+        "severity", "\"\(word)\" is no severity", "One of emerg, alert, crit, err, warning, notice, info, debug")
     }
     return severity
   }
@@ -150,7 +152,8 @@ extension FollowSource {
       var s = ByteScanner(bytes)
       let sign = s.next
       s.skip()
-      guard bytes.count == 6, sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-"), let hours = s.digits(2), hours < 24,
+      guard bytes.count == 6, sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-"), let hours = s.digits(2),
+        hours < 24,
         s.take(UInt8(ascii: ":")), let minutes = s.digits(2), minutes < 60
       else { throw section.error("zone", "\"\(text)\" is no zone", "Write \"local\", \"UTC\" or \"+09:00\"") }
       return .fixed((hours * 60 + minutes) * (sign == UInt8(ascii: "-") ? -60 : 60))

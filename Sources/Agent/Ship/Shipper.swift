@@ -144,8 +144,9 @@ final class Shipper {
       let opened = try startConnect(servers[server])
       setUserTimeout(opened.raw, milliseconds: 500)
       socket = consume opened
-      // A packet that met no address is not sent again for a second: the first attempts are short.
-      let patience = failures < 20 ? jittered(40) : Self.connectMilliseconds
+      // A packet that met no address is not sent again for a second: the first attempts are short. A service that is
+      // far away is reached by the later ones.
+      let patience = failures < 20 ? jittered(40) : failures < 60 ? Self.connectMilliseconds : 1500
       phase = .connecting(abandon: now.adding(milliseconds: patience))
     } catch {
       lose(error.description, now)
@@ -315,6 +316,7 @@ final class Shipper {
     switch reply {
     case .welcome(let node, let epoch, let committed, let window, _):
       guard phase == .greeting else { return lose("a second welcome", now) }
+      guard (0..<1 << 62).contains(committed) else { return lose("a welcome with committed \(committed)", now) }
       self.window = min(max(1, window), 1 << 20)
       welcomed(node, epoch, committed, now)
     case .ack(let seq): settle(seq, now)

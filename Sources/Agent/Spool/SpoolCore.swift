@@ -179,7 +179,8 @@ struct SpoolCore: ~Copyable {
       if case .sample = worth { counts.dropped += Int64(count) }
       return .full(reason: error.description)
     }
-    for (key, value) in notes { self.notes[key] = value }
+    // An empty note is a note no more.
+    for (key, value) in notes { self.notes[key] = value.isEmpty ? nil : value }
     counts.taken += Int64(count)
     noteAge(now)
     return .taken(written)
@@ -220,9 +221,13 @@ struct SpoolCore: ~Copyable {
     let path = "\(folder)/\(Segment.name(generation, stream, first))"
     let file = try DataFile.create(path + ".new")
     var bytes = SpoolFormat.header(stream, first: first)
-    if !notes.isEmpty {
-      bytes += SpoolFormat.frame(
-        stream, first: first, at: 0, count: 0, notes: SpoolFormat.encode(notes), lines: [])
+    // Frames of a bounded size, however many files are followed.
+    var group: [String: [UInt8]] = [:]
+    for (index, note) in notes.enumerated() {
+      group[note.key] = note.value
+      guard group.count == 500 || index == notes.count - 1 else { continue }
+      bytes += SpoolFormat.frame(stream, first: first, at: 0, count: 0, notes: SpoolFormat.encode(group), lines: [])
+      group = [:]
     }
     try file.write(bytes, at: 0)
     try file.sync()

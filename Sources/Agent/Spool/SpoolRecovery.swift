@@ -54,7 +54,7 @@ extension SpoolCore {
       return false
     }
     let scan = SegmentScan(bytes.span, found.stream, first: found.first)
-    for (key, value) in scan.notes { notes[key] = value }
+    for (key, value) in scan.notes { notes[key] = value.isEmpty ? nil : value }
     let last = segments.last
     let overlaps = last.map { $0.generation == found.generation && $0.next > found.first } ?? false
     if overlaps || scan.isDamaged || scan.runs.contains(where: { $0.first != found.first }) {

@@ -11,11 +11,20 @@ extension StatusBoard {
     told.committed = UInt64(clamping: seen.committed)
     told.acknowledged = UInt64(clamping: seen.acknowledged)
     told.rejected = UInt64(clamping: seen.rejected)
+    told.overQuota = UInt64(clamping: seen.overQuota)
     told.shed = UInt64(clamping: seen.shedMessages)
     told.bufferedBytes = Int64(seen.bytesBuffered)
     told.bufferLimitBytes = Int64(configuration.ingest.memoryBytes)
     told.refused = seen.refusedByReason.mapValues { UInt64(clamping: $0) }
     if seen.connections.refused > 0 { told.refused["bound"] = UInt64(clamping: seen.connections.refused) }
+    told.rejectedByReason = seen.rejectedByReason.mapValues { UInt64(clamping: $0) }
+    let deliveries = seen.deliveries
+    told.deliveries = [
+      "stored": UInt64(clamping: deliveries.stored),
+      "repeated": UInt64(clamping: deliveries.repeated), "refused": UInt64(clamping: deliveries.refused),
+      "unavailable": UInt64(clamping: deliveries.unavailable),
+    ]
+    told.deliveriesUnderWay = deliveries.underWay
     told.lanes = seen.lanes.enumerated().map { number, lane in
       var line = NodeStatus.Lane(lane: number, state: lane.state.rawValue)
       line.batches = UInt64(clamping: lane.batches)

@@ -18,9 +18,9 @@ public struct IngestSnapshot: Sendable, Equatable {
   /// Bodies, chunks and packets of stock senders.
   public struct Deliveries: Sendable, Equatable {
     public var taken = 0
-    /// Committed as a whole.
+    /// Committed as a whole, for the first time.
     public var stored = 0
-    /// Of them, those that were stored before, and those that came again while they were under way.
+    /// Stored before, at least in part, or come again while they were under way.
     public var repeated = 0
     /// Never storable as they were.
     public var refused = 0
@@ -59,6 +59,8 @@ public struct IngestSnapshot: Sendable, Equatable {
   /// Records that committed, of senders with and without streams, refused ones included.
   public var committed = 0
   public var rejected = 0
+  /// New names and label sets refused because their source had brought too many.
+  public var overQuota = 0
   /// By reason; at most 64 reasons, the rest under `other`.
   public var rejectedByReason: [String: Int] = [:]
   /// Connections closed for breaking the protocol, by reason; bounded as above.

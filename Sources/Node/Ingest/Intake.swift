@@ -14,6 +14,8 @@ enum IntakeMessage: Sendable {
   case laneConnected(Int, Bool)
   /// Partitions exist for these times.
   case window(TimeWindow)
+  /// What one source may bring in an hour.
+  case quota(names: Int64, labelSets: Int64)
   /// Somebody watches these hosts for so many seconds more.
   case watched([String: Int64])
   case shutDown
@@ -68,6 +70,7 @@ final class Intake {
   var nextTick = BootInstant.now()
   var nextPublication = BootInstant.now()
   var nextShedFlush = BootInstant.now()
+  var nextQuotas = BootInstant.after(milliseconds: 3_600_000)
   var lastAcceptWarning = BootInstant(nanoseconds: 0)
   var isShuttingDown = false
 
@@ -141,6 +144,8 @@ final class Intake {
           resumeHeld(front)
         }
       case .watched(let hosts): tellWatched(hosts)
+      case .quota(let names, let labelSets):
+        for front in fronts { front.setQuota(names: names, labelSets: labelSets) }
       case .shutDown: isShuttingDown = true
       }
     }

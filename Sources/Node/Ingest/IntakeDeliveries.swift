@@ -100,8 +100,7 @@ extension Intake {
   private func finish(_ open: OpenDelivery) {
     guard desk.close(open.number) != nil else { return }
     if open.isConflict { return tellAll(open, .refused(reason: keyConflict)) }
-    counters.deliveries.stored += 1
-    if open.isDuplicate { counters.deliveries.repeated += 1 }
+    if open.isDuplicate { counters.deliveries.repeated += 1 } else { counters.deliveries.stored += 1 }
     counters.deliveries.repeated += open.origins.count - 1
     counters.acknowledged += open.count
     counters.rejected += open.rejects.count

@@ -184,6 +184,10 @@ extension Intake {
       nextShedFlush = now.adding(milliseconds: settings.shedFlushMilliseconds)
       shed = ShedCounts()
     }
+    if now >= nextQuotas {
+      nextQuotas = now.adding(milliseconds: 3_600_000)
+      for front in fronts { front.renewQuotas() }
+    }
     counters.committedPerSecond = rate.perSecond(now)
     publish()
   }
@@ -192,6 +196,7 @@ extension Intake {
     nextPublication = BootInstant.now().adding(milliseconds: 50)
     var snapshot = counters
     snapshot.epoch = activation?.epoch
+    snapshot.overQuota = fronts.reduce(0) { $0 + $1.overQuota }
     snapshot.listening = !listeners.isEmpty
     for connection in connections.values {
       switch connection.wire {

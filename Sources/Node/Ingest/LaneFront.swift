@@ -42,6 +42,19 @@ final class LaneFront {
     encoder = DeliveryEncoder(window: nothing, maxLine: maxLine)
   }
 
+  func setQuota(names: Int64, labelSets: Int64) {
+    let (names, labelSets) = (Int32(clamping: names), Int32(clamping: labelSets))
+    (native.names.quota.names, native.names.quota.labelSets) = (names, labelSets)
+    (syslog.names.quota.names, syslog.names.quota.labelSets) = (names, labelSets)
+    (encoder.names.quota.names, encoder.names.quota.labelSets) = (names, labelSets)
+  }
+  func renewQuotas() {
+    native.names.quota.renew()
+    syslog.names.quota.renew()
+    encoder.names.quota.renew()
+  }
+  var overQuota: Int { native.names.quota.refused + syslog.names.quota.refused + encoder.names.quota.refused }
+
   var isBusy: Bool { spare == nil }
   func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
     !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes && !filling.batch.isFullOfNames

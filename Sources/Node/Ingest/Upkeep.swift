@@ -30,6 +30,7 @@ struct Upkeep: ~Copyable {
   private var window: TimeWindow?
   /// Integers of `ha.setting`.
   private var values: [String: Int64] = [:]
+  private var toldQuota: [Int64] = []
   private var reportedFailure = ""
 
   /// A class, so that it can be dropped from within.
@@ -160,6 +161,11 @@ struct Upkeep: ~Copyable {
       deadline: deadline
     ).rows
     for row in rows where row.count == 2 { if let key = row[0] { values[key] = row[1].flatMap { Int64($0) } } }
+    let quota = [values["names_per_source_hour"], values["label_sets_per_source_hour"]].compactMap { $0 }
+    if quota.count == 2, quota != toldQuota {
+      post(.quota(names: quota[0], labelSets: quota[1]))
+      toldQuota = quota
+    }
   }
 
   private mutating func writeShed(_ session: LaneConnection, _ activation: Activation) throws(PostgresError) {

@@ -39,6 +39,8 @@ public struct NodeStatus: Codable, Equatable, Sendable {
   /// What makes this node unfit to lead, in words for people.
   public var faults: [String] = []
   public var ingest = Ingest()
+  /// Filled where it is served, so only over HTTP.
+  public var http = HTTP()
   public var lastTakeover: Takeover?
   public var process = Process()
   /// Of every critical thread, milliseconds since it last said that it is alive.
@@ -126,15 +128,29 @@ public struct NodeStatus: Codable, Equatable, Sendable {
     /// Acknowledged to their senders.
     public var acknowledged: UInt64 = 0
     public var rejected: UInt64 = 0
+    public var overQuota: UInt64 = 0
     /// Dropped because their protocol can't wait.
     public var shed: UInt64 = 0
     public var bufferedBytes: Int64 = 0
     public var bufferLimitBytes: Int64 = 0
     /// Connections refused or closed by us, by reason.
     public var refused: [String: UInt64] = [:]
+    /// Records refused one by one, by reason.
+    public var rejectedByReason: [String: UInt64] = [:]
+    /// Deliveries of stock senders by how they ended: `stored`, `repeated`, `refused`, `unavailable`.
+    public var deliveries: [String: UInt64] = [:]
+    public var deliveriesUnderWay = 0
     public var lanes: [Lane] = []
     /// Targets of the configuration; scraped by the active node only.
     public var scrape: [ScrapeTarget] = []
+    public init() {}
+  }
+  /// The node's own web server.
+  public struct HTTP: Codable, Equatable, Sendable {
+    /// By status.
+    public var answers: [Int: UInt64] = [:]
+    /// Connections closed without an answer, by reason.
+    public var refused: [String: UInt64] = [:]
     public init() {}
   }
   public struct ScrapeTarget: Codable, Equatable, Sendable {

@@ -80,6 +80,12 @@ func metricsText(_ status: NodeStatus) -> String {
     status.database.beatMilliseconds.map(seconds))
   addPeers(&out, status)
   addIngest(&out, status.ingest)
+  out.family(
+    "http_answers_total", .counter, "Answers of this node's web server, by status.",
+    status.http.answers.sorted { $0.key < $1.key }.map { (["code": "\($0.key)"], Double($0.value)) })
+  out.family(
+    "http_refused_total", .counter, "HTTP connections closed without an answer, by reason.",
+    status.http.refused.sorted { $0.key < $1.key }.map { (["reason": $0.key], Double($0.value)) })
   if let takeover = status.lastTakeover {
     out.gauge("last_takeover_epoch", "Epoch of the last promotion of this node.", Double(takeover.epoch))
     out.family(
@@ -131,6 +137,9 @@ private func addIngest(_ out: inout MetricsText, _ ingest: NodeStatus.Ingest) {
   out.counter("ingest_records_committed_total", "Records committed to PostgreSQL.", ingest.committed)
   out.counter("ingest_records_acknowledged_total", "Records acknowledged to their senders.", ingest.acknowledged)
   out.counter("ingest_records_rejected_total", "Records refused one by one.", ingest.rejected)
+  out.counter(
+    "ingest_over_quota_total", "New names and label sets refused: their source had brought too many in the hour.",
+    ingest.overQuota)
   out.counter("ingest_records_shed_total", "Records dropped because their protocol can't wait.", ingest.shed)
   out.gauge("ingest_records_per_second", "Records committed, over the last second or so.", ingest.recordsPerSecond)
   out.gauge("ingest_buffered_bytes", "Bytes of records on their way.", Double(ingest.bufferedBytes))
@@ -139,6 +148,13 @@ private func addIngest(_ out: inout MetricsText, _ ingest: NodeStatus.Ingest) {
     "ingest_refused_total", .counter, "Connections refused or closed by the node, by reason.",
     ingest.refused.sorted { $0.key < $1.key }.map { (["reason": $0.key], Double($0.value)) })
   addScrapes(&out, ingest.scrape)
+  out.family(
+    "ingest_records_rejected_by_reason_total", .counter, "Records refused one by one, by reason.",
+    ingest.rejectedByReason.sorted { $0.key < $1.key }.map { (["reason": $0.key], Double($0.value)) })
+  out.family(
+    "ingest_deliveries_total", .counter, "Deliveries of stock senders, by how they ended.",
+    ingest.deliveries.sorted { $0.key < $1.key }.map { (["outcome": $0.key], Double($0.value)) })
+  out.gauge("ingest_deliveries_under_way", "Deliveries not answered yet.", Double(ingest.deliveriesUnderWay))
   let lanes = ingest.lanes
   out.family(
     "ingest_lane_batches_total", .counter, "Batches committed by this lane.",

@@ -14,7 +14,10 @@ public final class WebRole: Sendable {
   public convenience init(
     addresses: [SocketAddress], ingest: Ingest, status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
-    try self.init(addresses: addresses, limits: HTTPLimits(), ingest: ingest, status: status)
+    var limits = HTTPLimits()
+    // Senders keep their connections.
+    (limits.connections, limits.connectionsPerAddress) = (2048, 512)
+    try self.init(addresses: addresses, limits: limits, ingest: ingest, status: status)
   }
 
   /// Without an intake no records are taken.
@@ -52,10 +55,13 @@ public final class WebRole: Sendable {
     var poller = try Poller(batch: 64)
     var intake: WebIngest? = nil
     if let ingest { intake = try WebIngest(ingest, limits: ingestLimits) }
+    let counted = Guarded(HTTPCounts())
     var server = try HTTPServer(limits: limits) { request in
       ingest.flatMap { WebIngest.admit(request, $0) } ?? admitPage(request)
     } answer: { request in
-      answer(request, status())
+      var told = status()
+      told.http = httpStatus(counted.withLock { $0 })
+      return answer(request, told)
     }
     try poller.add(wishes.descriptor, token: 0)
     try poller.add(server.descriptor, token: 1)
@@ -83,6 +89,8 @@ public final class WebRole: Sendable {
       }
       server.run()
       serveIntake(&intake, &server)
+      let counts = server.counts
+      counted.withLock { $0 = counts }
       // Out of descriptors: level-triggered readiness would spin.
       if let again = acceptAgainAt {
         if again <= .now() { acceptAgainAt = nil } else { sleep(until: .after(milliseconds: 20)) }
@@ -108,6 +116,17 @@ public final class WebRole: Sendable {
       server.add(Descriptor(owning: descriptor))
     }
   }
+}
+
+private func httpStatus(_ counts: HTTPCounts) -> NodeStatus.HTTP {
+  var http = NodeStatus.HTTP()
+  http.answers = counts.answers.mapValues { UInt64(clamping: $0) }
+  http.refused = [
+    "too many connections": UInt64(clamping: counts.connectionsRefused),
+    "not whole in time": UInt64(clamping: counts.late),
+    "no request": UInt64(clamping: counts.withoutRequest),
+  ]
+  return http
 }
 
 /// The listening sockets, closed together.

@@ -167,6 +167,10 @@ extension Situation {
           + "\(grouped(ingest.shed)) shed, \(bytes(ingest.bufferedBytes)) of \(bytes(ingest.bufferLimitBytes)) buffered",
       ],
     ]
+    if ingest.deliveriesUnderWay > 0 || ingest.deliveries.values.contains(where: { $0 > 0 }) {
+      let ends = ["stored", "repeated", "refused", "unavailable"].map { "\(grouped(ingest.deliveries[$0] ?? 0)) \($0)" }
+      rows.append(["deliveries", ends.joined(separator: ", ") + ", \(ingest.deliveriesUnderWay) under way"])
+    }
     let slow = ingest.lanes.map { lane in
       "lane \(lane.lane) \(lane.state)" + (lane.lastCommitMilliseconds.map { " (commit \(milliseconds($0)))" } ?? "")
         + (lane.retries > 0 ? ", \(lane.retries) retries" : "")

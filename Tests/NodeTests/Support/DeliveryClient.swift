@@ -107,14 +107,25 @@ final class HTTPBench {
   }
   deinit { role.stop() }
 
-  func open() throws -> HTTPConnection { HTTPConnection(try connectStream(address, deadline: .after(milliseconds: 2000))) }
+  func open() throws -> HTTPConnection {
+    HTTPConnection(try connectStream(address, deadline: .after(milliseconds: 2000)))
+  }
+  /// Waits until a record is taken: connections that ended just now may still count.
+  func awaitService() throws {
+    try harness.wait("service") { _ in
+      let connection = try open()
+      try connection.send(httpPost(deliveryLines(1...1)))
+      return try connection.reply()?.status == 200
+    }
+  }
   /// One request on a connection of its own.
   func post(
-    _ body: [UInt8], path: String = "/ingest", headers: [String] = [], milliseconds: Int64 = 10_000
+    _ body: [UInt8], path: String = "/ingest", headers: [String] = [], milliseconds: Int64 = 10_000,
+    line: Int = #line
   ) throws -> HTTPReply {
     let connection = try open()
     try connection.send(httpPost(body, path: path, headers: headers))
-    return try #require(try connection.reply(milliseconds: milliseconds))
+    return try #require(try connection.reply(milliseconds: milliseconds, line: line))
   }
 }
 func httpPost(_ body: [UInt8], path: String = "/ingest", headers: [String] = []) -> [UInt8] {
@@ -148,7 +159,7 @@ final class HTTPConnection {
     }
   }
   /// The next whole reply; nil when the connection ends before.
-  func reply(milliseconds: Int64 = 10_000) throws -> HTTPReply? {
+  func reply(milliseconds: Int64 = 10_000, line: Int = #line) throws -> HTTPReply? {
     let deadline = BootInstant.after(milliseconds: milliseconds)
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
@@ -157,7 +168,9 @@ final class HTTPConnection {
       case .done(let count): received += chunk[..<count]
       case .closed, .failed: return nil
       case .wouldBlock:
-        if wait(descriptor.raw, for: .read, until: deadline).isEmpty { throw TestTimeout(what: "a reply") }
+        if wait(descriptor.raw, for: .read, until: deadline).isEmpty {
+          throw TestTimeout(what: "a reply, line \(line); \(received.count) bytes came")
+        }
       }
     }
   }
