@@ -15,7 +15,8 @@ message) VALUES ('%timereported:::date-rfc3339%', '%hostname%', '%app-name%', %s
 input(type="imptcp" address="127.0.0.1" port="{port}" ruleset="store")
 ruleset(name="store") {{
   action(type="ompgsql" server="{server}" port="{server_port}" db="standwatch" user="postgres" pass="none"
-    template="row" queue.type="LinkedList" queue.size="200000" queue.dequeueBatchSize="2000" queue.workerThreads="2" action.resumeRetryCount="-1")
+    template="row" queue.type="LinkedList" queue.size="200000"
+    queue.dequeueBatchSize="2000" queue.workerThreads="2" action.resumeRetryCount="-1")
 }}
 """
 PORT = 5515
