@@ -264,7 +264,8 @@ extension Batch {
   /// Rolls the rows of `ranges` up.
   public func rollUp(_ ranges: [Range<Int>], into builder: inout RollupBuilder) {
     builder.begin()
-    for slice in slices(of: 0..<rowCount) {
+    // Refused records have none of the columns, and may be shorter than where those would stand.
+    for slice in slices(of: 0..<rowCount) where slice.table != .rejected {
       let table = slice.table
       withRows(of: slice, ranges) { bytes, start, end, isFailure in
         builder.add(table, bytes, start, end: end, isFailure: isFailure)

@@ -299,3 +299,13 @@ private struct FakeProc {
 private func repositoryRoot(_ file: String = #filePath) -> String {
   file.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
 }
+
+@Test func `the example of the agent's page is a configuration that is taken`() throws {
+  let page = String(decoding: try readFile(repositoryRoot() + "/ha/AGENT.md"), as: UTF8.self)
+  let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
+  let start = try #require(lines.firstIndex(of: "```json5"))
+  let end = try #require(lines[(start + 1)...].firstIndex(of: "```"))
+  let text = "{ servers: ['10.0.0.100'], " + lines[(start + 1)..<end].joined(separator: "\n") + "}"
+  let settings = try AgentSettings.parse(Array(text.utf8), file: "AGENT.md")
+  #expect(settings.collect.processes.count == 4 && settings.follow.files.count == 3 && settings.follow.journal != nil)
+}

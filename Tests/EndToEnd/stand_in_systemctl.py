@@ -83,8 +83,8 @@ def start():
     subprocess.run(["rm", "-rf", STATE], check=True)
     os.makedirs(STATE)
     with open(LOG, "ab") as log:
-        subprocess.Popen([sys.executable, __file__, "--supervise", NAME], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                         start_new_session=True)
+        subprocess.Popen([sys.executable, __file__, "--supervise", NAME], stdin=subprocess.DEVNULL, stdout=log,
+                         stderr=log, start_new_session=True)
     deadline = time.monotonic() + int(re.fullmatch(r"(\d+)s", settings()["TimeoutStartSec"][0])[1])
     while time.monotonic() < deadline:
         if os.path.exists(STATE + "/READY"):

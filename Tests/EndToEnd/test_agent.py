@@ -225,7 +225,7 @@ class Damage(LabTest):
         path = os.path.join(folder, sorted(name for name in os.listdir(folder) if name.endswith(".seg"))[-1])
         with open(path, "r+b") as file:
             whole = file.read()
-            file.seek(whole.index(b'"duration_us":20,') + 5)
+            file.seek(whole.index(b'"duration_us": 20,') + 5)
             file.write(b"X")
         agent.start()
         self.world.network.mend(CLIENT)

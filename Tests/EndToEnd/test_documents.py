@@ -198,7 +198,7 @@ def the_pages_and_ports_answer(test, site, _):
 
 @step("README.md", "scripts/install --agent")
 def install_the_agent(test, site, text):
-    """On the machine that has none of our libraries' names in it: the agent needs the C library alone."""
+    """It needs the C and C++ libraries alone."""
     test.assertIn("agent done", site.run("client", text)[1])
     linked = site.run("client", "ldd /usr/sbin/standwatch-agent")[1]
     test.assertEqual(set(re.findall(r"(lib\w+)[.-]", linked)) - {"libc", "libm", "libgcc_s", "libstdc"}, set(), linked)
@@ -348,11 +348,36 @@ def rolled_up(test, site, text):
     test.assertEqual(site.sql("SELECT sum(m.n) FROM telemetry.minute AS m WHERE m.measure = 6"), jobs)
 
 
+@step("README.md", "psql -d standwatch <<'SQL'\nSELECT statement FROM report.analyst_login")
+def an_analyst_gets_a_login(test, site, text):
+    site.run("postgres", text, user="postgres", folder="/var/lib/postgresql")
+    test.assertEqual(site.sql("SELECT safe FROM report.login WHERE login = 'anna'"), "t")
+
+
+@step("README.md", "export PGPASSWORD='change me five'")
+def an_analyst_asks(test, site, text):
+    said = site.run("client", text)[1]
+    for column in ("overflow_s", "p95_ms", "length_ms"):
+        test.assertIn(column, said)
+    test.assertNotIn("ERROR", said)
+
+
 @step("README.md", "logger")
 def syslog(test, site, text):
     site.run("client", text)
     wait_until(lambda: site.sql("SELECT count(*) FROM telemetry.log WHERE message = 'hello from logger'") == "1", 10,
                "the message is stored")
+
+
+@step("README.md", "curl --silent")
+def lines_of_json(test, site, text):
+    answer = re.search(r'`(\{"stored".*?\})`', read("README.md")).group(1)
+    # Of one second, so that the second one is the same.
+    text = text.replace("$(date -u +%FT%TZ)", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    test.assertEqual(site.run("client", text)[1].strip(), answer)
+    test.assertEqual(site.run("client", text)[1].strip(), answer.replace("false", "true"))
+    test.assertEqual(site.sql("SELECT count(*) FROM telemetry.event AS e JOIN telemetry.event_kind AS k "
+                              "ON k.id = e.kind_id WHERE k.name = 'deployed'"), "1")
 
 
 @step("README.md", "action(type=")

@@ -328,3 +328,41 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
     try harness.wait("the pruning") { _ in try harness.number("SELECT count(*) FROM ingest.delivery") == 0 }
   }
 }
+
+@Suite struct SourceQuotaTests {
+  @Test func `names beyond a source's quota are refused over every protocol, told and counted`() throws {
+    let harness = try IngestHarness()
+    try harness.server.query("SELECT ha.set_setting('names_per_source_hour', '50', 'test')", on: harness.database)
+    try harness.activate()
+    let client = try DeliveryClient(harness)
+    // The setting is read by upkeep's first round.
+    try harness.wait("the quota") { _ in
+      let probe = (0..<60).map { Record(time: 0, host: "h\($0)", app: "a", .log(.init(severity: 6, message: "m"))) }
+      var delivery = Delivery(key: nil, source: "probe-\(wallMicroseconds())", records: probe)
+      for index in delivery.records.indices {
+        delivery.records[index].time = wallMicroseconds() - Intake.epoch2000Microseconds
+        delivery.records[index].host = "\(delivery.source)-\(index)"
+      }
+      guard case .stored(_, let rejects) = try client.deliver(delivery) else { return false }
+      return !rejects.isEmpty && rejects.allSatisfy { $0.reason.hasPrefix("host: is a new name") }
+    }
+    let (native, _) = try NativeClient.open(harness, source: "explosive")
+    let time = rfc3339(wallMicroseconds: wallMicroseconds())
+    for seq in 1...100 {
+      try native.send(
+        #"{"seq":\#(seq),"type":"metric","ts":"\#(time)","host":"h1","app":"a1","name":"order-\#(seq)","value":1}"#
+          + "\n")
+    }
+    let rejects = try native.awaitAck(100)
+    #expect(rejects.count == 52 && rejects.allSatisfy { $0.reason.contains("too many in this hour") })
+    #expect(try harness.number("SELECT count(*) FROM telemetry.metric") == 48)
+    #expect(
+      try harness.number("SELECT count(*) FROM ingest.rejected WHERE source = 'explosive' AND reason LIKE '%too many%'")
+        == 52)
+    try harness.wait("the count") { _ in harness.ingest.snapshot().overQuota >= 52 }
+    // Another source is not concerned.
+    let (other, _) = try NativeClient.open(harness, source: "tame")
+    try other.send(queueLines(1...10))
+    #expect(try other.awaitAck(10).isEmpty)
+  }
+}

@@ -122,7 +122,8 @@ private func httpStatus(_ counts: HTTPCounts) -> NodeStatus.HTTP {
   var http = NodeStatus.HTTP()
   http.answers = counts.answers.mapValues { UInt64(clamping: $0) }
   http.refused = [
-    "too many connections": UInt64(clamping: counts.connectionsRefused), "not whole in time": UInt64(clamping: counts.late),
+    "too many connections": UInt64(clamping: counts.connectionsRefused),
+    "not whole in time": UInt64(clamping: counts.late),
     "no request": UInt64(clamping: counts.withoutRequest),
   ]
   return http
