@@ -313,7 +313,10 @@ def the_record_types(test, site, _):
     sample = {"queue": "in", "depth": 3, "enqueued": 5, "dequeued": 2, "capacity": 10, "oldest_ms": 40, "txn": "t-1",
               "step": "s", "status": "ok", "elapsed_us": 12, "attrs": {"lot": "L1"}, "job": "j", "duration_us": 9,
               "cpu_us": 4, "sql_us": 3, "name": "cpu", "value": 0.5, "labels": {"core": "0"}, "severity": "info",
-              "message": "m", "kind": "deployment"}
+              "message": "m", "kind": "server", "process": "p", "state": "running", "pid": 7, "up_ms": 8, "restarts": 0,
+              "cpu": 1.5, "memory": 4096, "threads": 2, "method": "GET", "path": "/", "code": 200, "bytes": 10,
+              "client": "10.0.0.7", "session": "s", "referrer": "/", "agent": "curl", "trace": "0af7651916cd43dd" * 2,
+              "span": "b7ad6b7169203331", "parent": "b7ad6b7169203332"}
     lines, good, bad = [], [], []
     for kinds, fields, _ in table("README.md", "type"):
         required, _, optional = fields.partition("[")
@@ -322,7 +325,7 @@ def the_record_types(test, site, _):
             record = {"seq": len(lines) + 1, **base, **{name: sample[name] for name in chosen}}
             (bad if chosen == codes(required)[1:] else good).append(record["seq"])
             lines.append(json.dumps(record))
-    test.assertEqual(len(lines), 18)
+    test.assertEqual(len(lines), 27)
     hello = {"hello": {"source": "documents", "stream": "0d0c0000-0000-4000-8000-000000000001", "oldest": 1}}
     answers = talk(site, [json.dumps(hello), *lines])
     test.assertEqual([each["reject"]["seq"] for each in answers if "reject" in each], bad, answers)
@@ -335,6 +338,14 @@ def the_record_types(test, site, _):
 def load(test, site, text):
     said = site.run("client", text)[1]
     test.assertRegex(said, r"lost:? *0")
+
+
+@step("README.md", "SELECT m.at")
+def rolled_up(test, site, text):
+    """What the rollups count is what the records are."""
+    test.assertIn("|", site.sql(text))
+    jobs = site.sql("SELECT count(*) FROM telemetry.job")
+    test.assertEqual(site.sql("SELECT sum(m.n) FROM telemetry.minute AS m WHERE m.measure = 6"), jobs)
 
 
 @step("README.md", "psql -d standwatch <<'SQL'\nSELECT statement FROM report.analyst_login")
