@@ -2,8 +2,8 @@
 
 Run by scripts/bench reports, inside of scripts/with-postgres. A smaller scale has fewer applications; with fewer hour
 days, only a hundred applications have hours of the days before. Rollups are what merging makes of them: a row an hour
-and key, a row a UTC day and key, and minutes of the last hours (all of 30 days would be 1.5 thousand million rows, which
-no report of 30 days reads).
+and key, a row a UTC day and key, and minutes of the last hours (all of 30 days would be 1.5 thousand million rows,
+which no report of 30 days reads).
 """
 import json
 import os
