@@ -346,6 +346,8 @@ def rolled_up(test, site, text):
     test.assertIn("|", site.sql(text))
     jobs = site.sql("SELECT count(*) FROM telemetry.job")
     test.assertEqual(site.sql("SELECT sum(m.n) FROM telemetry.minute AS m WHERE m.measure = 6"), jobs)
+
+
 @step("README.md", "psql -d standwatch <<'SQL'\nSELECT statement FROM report.analyst_login")
 def an_analyst_gets_a_login(test, site, text):
     site.run("postgres", text, user="postgres", folder="/var/lib/postgresql")
