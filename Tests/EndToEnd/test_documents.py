@@ -430,7 +430,8 @@ def targets_are_named_in_the_configuration(test, site, text):
     site.write("a", path, site.read("a", "/etc/standwatch/node.json5").rstrip().removesuffix("}") + text + "}\n")
     site.run("a", f"standwatchd --check --config {path}")
     for metric in ("standwatch_scrape_target_up", "standwatch_scrapes_total"):
-        test.assertIn(metric.removeprefix("standwatch_"), open(f"{ROOT}/Sources/Node/Web/Metrics.swift", encoding="utf-8").read())
+        test.assertIn(metric.removeprefix("standwatch_"), open(f"{ROOT}/Sources/Node/Web/Metrics.swift",
+            encoding="utf-8").read())
 
 
 @step("README.md", "forward: [")

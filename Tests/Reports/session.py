@@ -43,7 +43,8 @@ class Session:
         # psql writes whole blocks to a pipe otherwise, and an answer would not come before the next question.
         self.psql = subprocess.Popen(
             ["stdbuf", "-oL", "psql", "-qAtX", "-F", "\x1f", "-P", "null=\x1e", "-v", "ON_ERROR_STOP=1", options],
-            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def run(self, sql):
         """Runs statements; answers the rows of all of them."""
