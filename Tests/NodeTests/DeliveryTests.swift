@@ -128,6 +128,42 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
     #expect(try client.outcome(number) == .stored)
   }
 
+  @Test func `other contents that go beyond what is stored of a key are refused whole`() throws {
+    let harness = try IngestHarness(settings: impatient(batchRows: 100)).activate()
+    let client = try DeliveryClient(harness)
+    var first = try delivery(1...100, key: "k")
+    first.digest = 1
+    // Its second batch begins just where the first one's chain ends.
+    var second = try delivery(1001...1250, key: "k")
+    second.digest = 2
+    #expect(try client.deliver(first) == .stored)
+    #expect(try client.deliver(second) == .refused(reason: keyConflict))
+    #expect(try client.deliver(first) == .repeated)
+    #expect(try harness.depths() == (100, 100))
+  }
+
+  @Test func `a delivery that waits for room among others' records goes on in a batch of its own`() throws {
+    let harness = try IngestHarness(settings: impatient(batchRows: 100, deadline: 10_000), lanes: 1).activate()
+    let client = try DeliveryClient(harness)
+    let (native, _) = try NativeClient.open(harness, source: "mes-07")
+    var block = try harness.server.session(harness.database)
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    // One record is under way in the lane; a hundred fill the next batch, and twenty wait for room.
+    try native.send(queueLines(1...1, app: "NATIVE"))
+    try harness.wait("the first") { _ in harness.ingest.snapshot().received == 1 }
+    sleep(until: .after(milliseconds: 50))
+    try native.send(queueLines(2...121, app: "NATIVE"))
+    try harness.wait("a full batch") { _ in harness.ingest.snapshot().received == 101 }
+    // Half a batch is its share while others wait; when they have theirs, there is room for more of it.
+    let number = try client.submit(delivery(1...200, key: "shared"))
+    try harness.wait("the delivery") { _ in harness.ingest.snapshot().deliveries.underWay == 1 }
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    #expect(try client.outcome(number) == .stored)
+    try native.awaitAck(121)
+    #expect(try harness.depths() == (200, 200))
+    #expect(try harness.depths("NATIVE").rows == 121)
+  }
+
   @Test func `records that PostgreSQL refuses are set aside alone, and told by their index`() throws {
     let harness = try IngestHarness().activate()
     try harness.server.query(
@@ -330,6 +366,48 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
 }
 
 @Suite struct SourceQuotaTests {
+  @Test func `elections of the same node cost a source nothing of its quota`() throws {
+    let harness = try IngestHarness(lanes: 1).activate()
+    try harness.server.query("SELECT ha.set_setting('names_per_source_hour', '50', 'test')", on: harness.database)
+    let client = try DeliveryClient(harness)
+    let now = wallMicroseconds() - Intake.epoch2000Microseconds
+    func delivery() -> Delivery {
+      let records = (10..<40).map {
+        Record(time: now, host: "h\($0)", app: "app", .log(.init(severity: 6, message: "m")))
+      }
+      return Delivery(key: nil, source: "gateway", records: records)
+    }
+    for epoch in Int64(2)...6 {
+      try harness.stop()
+      // Upkeep reads the setting with its first round.
+      try harness.activate(epoch)
+      if epoch == 2 { sleep(until: .after(milliseconds: 2500)) }
+      #expect(try client.deliver(delivery()) == .stored)
+    }
+  }
+  @Test func `patterns of delivered messages are noted anew as time passes`() throws {
+    let harness = try IngestHarness(lanes: 1).activate()
+    let client = try DeliveryClient(harness)
+    let now = wallMicroseconds() - Intake.epoch2000Microseconds
+    func word(_ number: Int) -> String {
+      String([number / 676, number / 26 % 26, number % 26].map { Character(UnicodeScalar(UInt8(97 + $0))) })
+    }
+    func delivery(_ range: Range<Int>) -> Delivery {
+      let records = range.map { Record(time: now, host: "h", app: "a", .log(.init(severity: 6, message: word($0)))) }
+      return Delivery(key: nil, source: "s", records: records)
+    }
+    func patterns(_ range: Range<Int>) throws -> Int {
+      let words = range.map { "'\(word($0))'" }.joined(separator: ",")
+      return try harness.number("SELECT count(DISTINCT pattern_id) FROM telemetry.log WHERE message IN (\(words))")
+    }
+    // All that are allowed at once, and more.
+    #expect(try client.deliver(delivery(0..<9000)) == .stored)
+    #expect(try patterns(0..<2) == 2)
+    #expect(try patterns(8990..<8992) == 1)
+    sleep(until: .after(milliseconds: 600))
+    #expect(try client.deliver(delivery(9000..<9002)) == .stored)
+    #expect(try patterns(9000..<9002) == 2)
+  }
   @Test func `names beyond a source's quota are refused over every protocol, told and counted`() throws {
     let harness = try IngestHarness()
     try harness.server.query("SELECT ha.set_setting('names_per_source_hour', '50', 'test')", on: harness.database)
