@@ -142,20 +142,40 @@ COMMENT ON COLUMN report.cell.key_id IS 'Of which queue, step, job, ...: see tel
 COMMENT ON COLUMN report.cell.n IS 'Records';
 COMMENT ON COLUMN report.cell.buckets IS 'Sketch: its buckets; counts beside. report.percentiles reads them';
 
+CREATE FUNCTION report.sketch_value(p_bucket integer) RETURNS double precision
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN CASE WHEN p_bucket > 0 THEN 0.98 * pg_catalog.exp((p_bucket - 20000) * pg_catalog.ln(1.02::double precision / 0.98))
+    WHEN p_bucket < 0 THEN -0.98 * pg_catalog.exp((-p_bucket - 20000) * pg_catalog.ln(1.02::double precision / 0.98))
+    WHEN p_bucket = 0 THEN 0 END;
+COMMENT ON FUNCTION report.sketch_value IS
+  'The same as telemetry.sketch_value, but the planner takes it apart into the query around it: reports call it '
+  'thousands of times. Example: SELECT report.sketch_value(20100)';
+
+CREATE FUNCTION report.clamp(p_value double precision, p_min double precision, p_max double precision)
+  RETURNS double precision
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN CASE WHEN p_value < p_min THEN p_min WHEN p_value > p_max THEN p_max ELSE p_value END;
+COMMENT ON FUNCTION report.clamp IS
+  'A value, but not outside of bounds (NULL: no bound); NULL stays NULL. Example: SELECT report.clamp(7, 1, 5)';
+
 CREATE FUNCTION report.percentiles(p_buckets integer[], p_counts bigint[], p_min double precision DEFAULT NULL,
     p_max double precision DEFAULT NULL)
   RETURNS TABLE (p50 double precision, p95 double precision, p99 double precision)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
   BEGIN ATOMIC
-    SELECT
-      least(greatest(telemetry.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.50 * (r.total - 1))), p_min), p_max),
-      least(greatest(telemetry.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.95 * (r.total - 1))), p_min), p_max),
-      least(greatest(telemetry.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.99 * (r.total - 1))), p_min), p_max)
+    SELECT report.clamp(q.b50, p_min, p_max), report.clamp(q.b95, p_min, p_max),
+      report.clamp(q.b99, p_min, p_max)
     FROM (
-      SELECT u.bucket, sum(u.n) OVER (ORDER BY u.bucket) AS upto, sum(u.n) OVER () AS total
-      FROM unnest(p_buckets, p_counts) AS u(bucket, n)
-    ) AS r
-    HAVING count(*) > 0;
+      SELECT report.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.50 * (r.total - 1))) AS b50,
+        report.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.95 * (r.total - 1))) AS b95,
+        report.sketch_value(min(r.bucket) FILTER (WHERE r.upto > 0.99 * (r.total - 1))) AS b99
+      FROM (
+        SELECT u.bucket, sum(u.n::double precision) OVER (ORDER BY u.bucket) AS upto,
+          sum(u.n::double precision) OVER () AS total
+        FROM unnest(p_buckets, p_counts) AS u(bucket, n)
+      ) AS r
+      HAVING count(*) > 0
+    ) AS q;
   END;
 COMMENT ON FUNCTION report.percentiles IS
   'p50, p95 and p99 of a sketch (within 2 %), in the unit of its measure; sketches are merged by putting their arrays '
@@ -220,7 +240,7 @@ COMMENT ON FUNCTION report.key_id IS
   'Example: SELECT report.key_id(6, ''move'')';
 
 CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until timestamptz, p_app text DEFAULT NULL,
-    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 100, p_key text DEFAULT NULL)
+    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 50, p_key text DEFAULT NULL)
   RETURNS TABLE (app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint, measured bigint,
     sum double precision, min double precision, max double precision, p50 double precision, p95 double precision,
     p99 double precision)
@@ -228,6 +248,7 @@ CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until ti
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -245,25 +266,36 @@ BEGIN
         WHEN 'mean' THEN sum(c.sum) / nullif(sum(c.n), 0) ELSE sum(c.sum) END DESC NULLS LAST, 1, 2, 3
       LIMIT p_limit
     ), bucket AS (
-      SELECT c.app_id, CASE WHEN p_by_host THEN c.host_id END AS host_id, c.key_id, u.bucket, sum(u.n)::bigint AS n
+      SELECT c.app_id, CASE WHEN p_by_host THEN c.host_id END AS host_id, c.key_id, u.bucket, sum(u.n::double precision) AS n
       FROM report.cell AS c
+      JOIN (SELECT DISTINCT x.app_id, x.key_id FROM top AS x) AS t ON t.app_id = c.app_id AND t.key_id = c.key_id
       CROSS JOIN LATERAL unnest(c.buckets, c.counts) AS u(bucket, n)
       WHERE c.unit = report.unit(p_from, p_until) AND c.measure = p_measure
         AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND c.app_id = ANY (ARRAY(SELECT DISTINCT t.app_id FROM top AS t))
-        AND c.key_id = ANY (ARRAY(SELECT DISTINCT t.key_id FROM top AS t))
+        AND c.app_id = ANY (ARRAY(SELECT DISTINCT x.app_id FROM top AS x))
       GROUP BY 1, 2, 3, 4
-    ), sketch AS (
-      SELECT b.app_id, b.host_id, b.key_id, sum(b.n)::bigint AS measured, pg_catalog.array_agg(b.bucket) AS buckets,
-        pg_catalog.array_agg(b.n) AS counts
+    ), ranked AS (
+      SELECT b.app_id, b.host_id, b.key_id, b.bucket, sum(b.n) OVER (w ORDER BY b.bucket) AS upto, sum(b.n) OVER w AS total
       FROM bucket AS b
+      WINDOW w AS (PARTITION BY b.app_id, b.key_id, b.host_id)
+    ), quantile AS (
+      SELECT r.app_id, r.host_id, r.key_id, max(r.total)::bigint AS measured,
+        min(r.bucket) FILTER (WHERE r.upto > 0.50 * (r.total - 1)) AS b50,
+        min(r.bucket) FILTER (WHERE r.upto > 0.95 * (r.total - 1)) AS b95,
+        min(r.bucket) FILTER (WHERE r.upto > 0.99 * (r.total - 1)) AS b99
+      FROM ranked AS r
       GROUP BY 1, 2, 3
     )
-    SELECT t.app_id, t.host_id, t.key_id, t.n, t.errors, coalesce(s.measured, 0), t.sum, t.min, t.max, p.p50, p.p95,
-      p.p99
+    SELECT t.app_id, t.host_id, t.key_id, t.n, t.errors, coalesce(q.measured, 0), t.sum, t.min, t.max,
+      report.clamp(v.b50, t.min, t.max),
+      report.clamp(v.b95, t.min, t.max),
+      report.clamp(v.b99, t.min, t.max)
     FROM top AS t
-    LEFT JOIN sketch AS s ON s.app_id = t.app_id AND s.key_id = t.key_id AND s.host_id IS NOT DISTINCT FROM t.host_id
-    LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
+    LEFT JOIN quantile AS q ON q.app_id = t.app_id AND q.key_id = t.key_id AND q.host_id IS NOT DISTINCT FROM t.host_id
+    CROSS JOIN LATERAL (
+      SELECT report.sketch_value(q.b50) AS b50, report.sketch_value(q.b95) AS b95, report.sketch_value(q.b99) AS b99
+      OFFSET 0
+    ) AS v;
 END
 $$;
 COMMENT ON FUNCTION report.summary IS
@@ -279,6 +311,7 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -297,19 +330,31 @@ BEGIN
       FROM cell AS c
       GROUP BY 1, 2
     ), bucket AS (
-      SELECT c.at, c.key_id, u.bucket, sum(u.n)::bigint AS n
+      SELECT c.at, c.key_id, u.bucket, sum(u.n::double precision) AS n
       FROM cell AS c
       CROSS JOIN LATERAL unnest(c.buckets, c.counts) AS u(bucket, n)
       GROUP BY 1, 2, 3
-    ), sketch AS (
-      SELECT b.at, b.key_id, sum(b.n)::bigint AS measured, pg_catalog.array_agg(b.bucket) AS buckets, pg_catalog.array_agg(b.n) AS counts
+    ), ranked AS (
+      SELECT b.at, b.key_id, b.bucket, sum(b.n) OVER (w ORDER BY b.bucket) AS upto, sum(b.n) OVER w AS total
       FROM bucket AS b
+      WINDOW w AS (PARTITION BY b.at, b.key_id)
+    ), quantile AS (
+      SELECT r.at, r.key_id, max(r.total)::bigint AS measured,
+        min(r.bucket) FILTER (WHERE r.upto > 0.50 * (r.total - 1)) AS b50,
+        min(r.bucket) FILTER (WHERE r.upto > 0.95 * (r.total - 1)) AS b95,
+        min(r.bucket) FILTER (WHERE r.upto > 0.99 * (r.total - 1)) AS b99
+      FROM ranked AS r
       GROUP BY 1, 2
     )
-    SELECT t.at, t.key_id, t.n, t.errors, coalesce(s.measured, 0), t.sum, t.min, t.max, p.p50, p.p95, p.p99
+    SELECT t.at, t.key_id, t.n, t.errors, coalesce(q.measured, 0), t.sum, t.min, t.max,
+      report.clamp(v.b50, t.min, t.max), report.clamp(v.b95, t.min, t.max),
+      report.clamp(v.b99, t.min, t.max)
     FROM total AS t
-    LEFT JOIN sketch AS s ON s.at = t.at AND s.key_id = t.key_id
-    LEFT JOIN LATERAL report.percentiles(s.buckets, s.counts, t.min, t.max) AS p ON true;
+    LEFT JOIN quantile AS q ON q.at = t.at AND q.key_id = t.key_id
+    CROSS JOIN LATERAL (
+      SELECT report.sketch_value(q.b50) AS b50, report.sketch_value(q.b95) AS b95, report.sketch_value(q.b99) AS b99
+      OFFSET 0
+    ) AS v;
 END
 $$;
 COMMENT ON FUNCTION report.over_time IS
@@ -320,7 +365,7 @@ COMMENT ON FUNCTION report.over_time IS
 -- Queues.
 
 CREATE FUNCTION report.queue_depth(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, queue text, samples bigint, mean_depth numeric, min_depth bigint,
     max_depth bigint, p50_depth numeric, p95_depth numeric, p99_depth numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -354,7 +399,7 @@ COMMENT ON FUNCTION report.queue_depth_over_time IS
   'report.queue_depth_over_time(now() - interval ''1 day'', now(), ''EQP-12'')';
 
 CREATE FUNCTION report.queue_oldest(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, queue text, samples bigint, mean_oldest_ms numeric, p95_oldest_ms numeric,
     max_oldest_ms bigint)
   LANGUAGE sql STABLE ROWS 100
@@ -372,19 +417,20 @@ COMMENT ON FUNCTION report.queue_oldest IS
   'Example: SELECT * FROM report.queue_oldest(now() - interval ''1 hour'')';
 
 CREATE FUNCTION report.queue_growth(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, queue text, first_mean_depth numeric, last_mean_depth numeric,
     growth_per_hour numeric)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
     WITH point AS (
-      SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n), 0) AS depth
+      SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n::double precision), 0) AS depth
       FROM report.cell AS c
       WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 1
         AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
@@ -392,17 +438,21 @@ BEGIN
       GROUP BY 1, 2, 3, 4
     ), trend AS (
       SELECT p.app_id, p.host_id, p.key_id, min(p.at) AS first_at, max(p.at) AS last_at,
-        pg_catalog.regr_slope(p.depth, extract(epoch FROM p.at - p_from)::double precision) * 3600 AS slope
+        pg_catalog.regr_slope(p.depth, pg_catalog.date_part('epoch', p.at) - pg_catalog.date_part('epoch', p_from)) * 3600 AS slope
       FROM point AS p
       GROUP BY 1, 2, 3
       ORDER BY 6 DESC NULLS LAST, 1, 2, 3
       LIMIT p_limit
+    ), edge AS MATERIALIZED (
+      SELECT t.app_id, t.host_id, t.key_id, t.slope, max(p.depth) FILTER (WHERE p.at = t.first_at) AS first_depth,
+        max(p.depth) FILTER (WHERE p.at = t.last_at) AS last_depth
+      FROM trend AS t
+      JOIN point AS p ON p.app_id = t.app_id AND p.host_id = t.host_id AND p.key_id = t.key_id
+      GROUP BY 1, 2, 3, 4
     )
-    SELECT a.name, h.name, q.name, pg_catalog.round(f.depth::numeric, 2), pg_catalog.round(l.depth::numeric, 2),
+    SELECT a.name, h.name, q.name, pg_catalog.round(t.first_depth::numeric, 2), pg_catalog.round(t.last_depth::numeric, 2),
       pg_catalog.round(t.slope::numeric, 3)
-    FROM trend AS t
-    JOIN point AS f ON f.app_id = t.app_id AND f.host_id = t.host_id AND f.key_id = t.key_id AND f.at = t.first_at
-    JOIN point AS l ON l.app_id = t.app_id AND l.host_id = t.host_id AND l.key_id = t.key_id AND l.at = t.last_at
+    FROM edge AS t
     JOIN telemetry.app AS a ON a.id = t.app_id
     JOIN telemetry.host AS h ON h.id = t.host_id
     JOIN telemetry.queue_name AS q ON q.id = t.key_id
@@ -414,13 +464,14 @@ COMMENT ON FUNCTION report.queue_growth IS
   'shrinks; NULL: one cell only), fastest first. Example: SELECT * FROM report.queue_growth(now() - interval ''6 hours'')';
 
 CREATE FUNCTION report.queue_rates(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, queue text, arrived bigint, served bigint, arrivals_per_s numeric,
     served_per_s numeric, load_percent numeric, counter_restarts bigint)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -474,6 +525,7 @@ CREATE FUNCTION report.queues_at(p_at timestamptz, p_window interval DEFAULT '15
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -569,6 +621,7 @@ CREATE FUNCTION report.queue_by_hour(p_app text, p_from timestamptz DEFAULT pg_c
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN

@@ -13,6 +13,7 @@ CREATE FUNCTION report.transaction_steps(p_app text, p_txn text,
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -42,6 +43,7 @@ CREATE FUNCTION report.step_flow(p_app text, p_from timestamptz DEFAULT pg_catal
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -77,6 +79,7 @@ CREATE FUNCTION report.transactions(p_app text, p_from timestamptz DEFAULT pg_ca
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -172,6 +175,7 @@ CREATE FUNCTION report.transactions_slowest(p_app text, p_from timestamptz DEFAU
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -206,7 +210,7 @@ COMMENT ON FUNCTION report.transactions_slowest IS
   'report.transactions_slowest(''EQP-12'')';
 
 CREATE FUNCTION report.step_times(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, step text, n bigint, failed bigint, failed_percent numeric, mean_ms numeric, p50_ms numeric,
     p95_ms numeric, p99_ms numeric, max_ms numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -225,7 +229,7 @@ COMMENT ON FUNCTION report.step_times IS
 -- Jobs.
 
 CREATE FUNCTION report.jobs(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, job text, n bigint, failed bigint, failed_percent numeric, total_s numeric, mean_ms numeric,
     p50_ms numeric, p95_ms numeric, p99_ms numeric, max_ms numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -265,6 +269,7 @@ CREATE FUNCTION report.jobs_by_hour_of_day(p_app text, p_from timestamptz DEFAUL
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -302,7 +307,7 @@ COMMENT ON FUNCTION report.jobs_by_hour_of_day IS
 
 CREATE FUNCTION report.jobs_against(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_before interval DEFAULT '7 days',
-    p_limit integer DEFAULT 100)
+    p_limit integer DEFAULT 20)
   RETURNS TABLE (app text, job text, n bigint, n_before bigint, mean_ms numeric, mean_before_ms numeric, p95_ms numeric,
     p95_before_ms numeric, p95_change_percent numeric, failed_percent numeric, failed_before_percent numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -330,6 +335,7 @@ CREATE FUNCTION report.jobs_slowest(p_app text, p_from timestamptz DEFAULT pg_ca
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -356,6 +362,7 @@ CREATE FUNCTION report.job_outcomes(p_app text, p_from timestamptz DEFAULT pg_ca
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN

@@ -230,6 +230,7 @@ CREATE FUNCTION report.coverage(p_app text, p_from timestamptz DEFAULT pg_catalo
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN

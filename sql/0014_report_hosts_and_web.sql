@@ -10,33 +10,46 @@ CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAUL
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-    SELECT h.name, CASE WHEN coalesce(r.at, d.at) IS NULL THEN 'unseen'
-        WHEN r.at + interval '1 minute' > p_at - p_silent_after THEN 'reporting' ELSE 'silent' END,
-      coalesce(r.at + interval '1 minute', d.at),
-      greatest(pg_catalog.round(extract(epoch FROM p_at - coalesce(r.at + interval '1 minute', d.at)), 0), 0),
-      coalesce(r.apps, 0), coalesce(r.records, 0)
-    FROM telemetry.host AS h
-    LEFT JOIN (
+    WITH recent AS (
       SELECT m.host_id, max(m.at) AS at, count(DISTINCT m.app_id) AS apps, sum(m.n)::bigint AS records
       FROM telemetry.minute AS m
       WHERE m.at > p_at - p_silent_after - interval '2 minutes' AND m.at <= p_at
         AND m.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
       GROUP BY 1
-    ) AS r ON r.host_id = h.id
-    LEFT JOIN LATERAL (
-      SELECT max(x.at) + interval '1 hour' AS at
-      FROM telemetry.hour AS x
-      WHERE r.host_id IS NULL AND x.host_id = h.id AND x.at > p_at - interval '30 days' AND x.at <= p_at
-    ) AS d ON true;
+    ), missing AS (
+      SELECT x.id FROM telemetry.host AS x WHERE NOT EXISTS (SELECT FROM recent AS r WHERE r.host_id = x.id)
+    ), earlier AS (
+      SELECT x.host_id, max(x.at) + interval '1 hour' AS at
+      FROM missing AS m
+      JOIN telemetry.hour AS x ON x.host_id = m.id
+      WHERE x.at > p_at - interval '2 days' AND x.at <= p_at AND x.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
+      GROUP BY 1
+    ), long_ago AS (
+      SELECT x.host_id, max(x.at) + interval '1 day' AS at
+      FROM missing AS m
+      JOIN telemetry.day AS x ON x.host_id = m.id
+      WHERE x.at > p_at - interval '30 days' AND x.at <= p_at AND x.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
+        AND NOT EXISTS (SELECT FROM earlier AS e WHERE e.host_id = m.id)
+      GROUP BY 1
+    )
+    SELECT h.name, CASE WHEN v.at IS NULL THEN 'unseen' WHEN r.at + interval '1 minute' > p_at - p_silent_after
+        THEN 'reporting' ELSE 'silent' END,
+      v.at, greatest(pg_catalog.round(extract(epoch FROM p_at - v.at), 0), 0), coalesce(r.apps, 0), coalesce(r.records, 0)
+    FROM telemetry.host AS h
+    LEFT JOIN recent AS r ON r.host_id = h.id
+    LEFT JOIN earlier AS d ON d.host_id = h.id
+    LEFT JOIN long_ago AS l ON l.host_id = h.id
+    CROSS JOIN LATERAL (SELECT coalesce(r.at + interval '1 minute', d.at, l.at) AS at) AS v;
 END
 $$;
 COMMENT ON FUNCTION report.hosts_at IS
   'Every host at a time. state: reporting, silent (nothing for p_silent_after), unseen (nothing in 30 days). '
-  'last_seen_at is the end of the minute of its last record, for silent hosts of the hour; apps and records of the last minutes. Silence is of the '
+  'last_seen_at is the end of the minute of its last record, for silent hosts of the hour (over two days: of the UTC day); apps and records of the last minutes. Silence is of the '
   'host only if report.gaps has nothing there. Example: SELECT * FROM report.hosts_at(now()) WHERE state = ''silent''';
 
 CREATE VIEW report.host_now AS
@@ -53,6 +66,7 @@ CREATE FUNCTION report.host_availability(p_host text, p_from timestamptz DEFAULT
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -91,7 +105,7 @@ COMMENT ON FUNCTION report.host_availability IS
   'Example: SELECT * FROM report.host_availability(''mes-07'', now() - interval ''30 days'')';
 
 CREATE FUNCTION report.metrics(p_metric text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, n bigint, mean numeric, min double precision, max double precision,
     p50 numeric, p95 numeric, p99 numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -137,6 +151,7 @@ CREATE FUNCTION report.processes_at(p_at timestamptz, p_app text DEFAULT NULL)
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -180,13 +195,14 @@ COMMENT ON COLUMN report.process_now.up_s IS 'Seconds since it started';
 COMMENT ON COLUMN report.process_now.cpu_percent IS 'Of one core';
 
 CREATE FUNCTION report.processes(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, host text, process text, samples bigint, mean_cpu_percent numeric, p95_cpu_percent numeric,
     max_cpu_percent numeric, mean_memory_bytes bigint, max_memory_bytes bigint)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -220,6 +236,7 @@ CREATE FUNCTION report.process_restarts(p_from timestamptz DEFAULT pg_catalog.no
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -268,6 +285,7 @@ CREATE FUNCTION report.process_availability(p_app text, p_from timestamptz DEFAU
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -317,19 +335,19 @@ COMMENT ON FUNCTION report.process_availability IS
 -- Web.
 
 CREATE FUNCTION report.web_status(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, code integer, requests bigint, percent numeric, mean_ms numeric, p50_ms numeric,
     p95_ms numeric, p99_ms numeric)
   LANGUAGE sql STABLE ROWS 50
   BEGIN ATOMIC
     SELECT a.name, s.key_id::integer, s.n, report.percent(s.n, sum(s.n) OVER (PARTITION BY s.app_id)),
       report.ms(s.sum / nullif(s.measured, 0)), report.ms(s.p50), report.ms(s.p95), report.ms(s.p99)
-    FROM report.summary(11, p_from, p_until, p_app, false, 'n', 1000) AS s
+    FROM report.summary(11, p_from, p_until, p_app, false, 'n', p_limit) AS s
     JOIN telemetry.app AS a ON a.id = s.app_id
     ORDER BY 1, 2;
   END;
 COMMENT ON FUNCTION report.web_status IS
-  'Requests by application and HTTP status, with their share and how long they took (milliseconds, of those that say '
+  'Requests by application and HTTP status (the p_limit with the most), with their share and how long they took (milliseconds, of those that say '
   'so). Example: SELECT * FROM report.web_status(now() - interval ''30 days'') WHERE code >= 500';
 
 CREATE FUNCTION report.web_over_time(p_from timestamptz, p_until timestamptz, p_app text, p_by text DEFAULT 'hour')
@@ -357,6 +375,7 @@ CREATE FUNCTION report.web_paths(p_app text, p_from timestamptz DEFAULT pg_catal
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -383,6 +402,7 @@ CREATE FUNCTION report.web_referrers(p_app text, p_from timestamptz DEFAULT pg_c
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -408,6 +428,7 @@ CREATE FUNCTION report.web_clients(p_app text, p_from timestamptz DEFAULT pg_cat
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -433,6 +454,7 @@ CREATE FUNCTION report.web_sessions(p_app text, p_from timestamptz DEFAULT pg_ca
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -487,6 +509,7 @@ CREATE FUNCTION report.web_goal(p_app text, p_goal text, p_from timestamptz DEFA
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN

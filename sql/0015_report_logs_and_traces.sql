@@ -9,12 +9,13 @@ COMMENT ON FUNCTION report.severity IS
   'The name of a severity of RFC 5424, 0 to 7. Example: SELECT report.severity(3)';
 
 CREATE FUNCTION report.log_volume(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, messages bigint, errors bigint, error_percent numeric, patterns bigint)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -52,13 +53,14 @@ COMMENT ON FUNCTION report.log_over_time IS
   'report.log_over_time(now() - interval ''1 day'', now(), ''EQP-12'')';
 
 CREATE FUNCTION report.log_patterns(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, percent numeric, first_cell timestamptz,
     last_cell timestamptz)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -87,12 +89,13 @@ COMMENT ON FUNCTION report.log_patterns IS
 
 CREATE FUNCTION report.log_patterns_new(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_before interval DEFAULT '7 days',
-    p_limit integer DEFAULT 100)
+    p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, first_cell timestamptz)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -139,12 +142,13 @@ COMMENT ON FUNCTION report.log_patterns_new IS
 
 CREATE FUNCTION report.log_patterns_rising(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
     p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_days integer DEFAULT 7,
-    p_factor double precision DEFAULT 2, p_limit integer DEFAULT 100)
+    p_factor double precision DEFAULT 2, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, pattern text, messages bigint, errors bigint, expected numeric, times_expected numeric)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -185,12 +189,13 @@ COMMENT ON FUNCTION report.log_patterns_rising IS
   'report.log_patterns_rising()';
 
 CREATE FUNCTION report.log_errors(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_severity integer DEFAULT 3, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_severity integer DEFAULT 3, p_limit integer DEFAULT 50)
   RETURNS TABLE (at timestamptz, host text, severity text, message text, trace_id uuid, attrs jsonb)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -209,12 +214,13 @@ COMMENT ON FUNCTION report.log_errors IS
   'SELECT * FROM report.log_errors(''EQP-12'')';
 
 CREATE FUNCTION report.events(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, kind text, n bigint)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -242,7 +248,7 @@ COMMENT ON FUNCTION report.events IS
 -- Traces.
 
 CREATE FUNCTION report.spans(p_from timestamptz DEFAULT pg_catalog.now() - interval '1 day',
-    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 100)
+    p_until timestamptz DEFAULT pg_catalog.now(), p_app text DEFAULT NULL, p_limit integer DEFAULT 50)
   RETURNS TABLE (app text, span text, n bigint, failed bigint, failed_percent numeric, mean_ms numeric, p50_ms numeric,
     p95_ms numeric, p99_ms numeric, max_ms numeric)
   LANGUAGE sql STABLE ROWS 100
@@ -265,6 +271,7 @@ CREATE FUNCTION report.trace(p_trace uuid)
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN
@@ -307,6 +314,7 @@ CREATE FUNCTION report.trace_errors(p_app text, p_from timestamptz DEFAULT pg_ca
   SET search_path = pg_catalog, pg_temp
   SET jit = off
   SET plan_cache_mode = force_custom_plan
+  SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
 BEGIN

@@ -43,6 +43,8 @@ final class Exchange {
   /// Uploads that are whole and not given out yet.
   var ready: [UInt64] = []
   var bodyBytes = 0
+  /// More of a body came in the last run: there may be more in the socket, for which nothing wakes us.
+  var hasProgressed = false
   var counts = HTTPCounts()
   private var next: UInt64 = 1
 
@@ -127,6 +129,7 @@ final class Exchange {
   /// More of the body came; false when the connection has to be closed without more words.
   func received(_ upload: Upload, _ bytes: UnsafeRawBufferPointer) -> Bool {
     upload.received += bytes.count
+    hasProgressed = true
     if upload.refusal == nil {
       if !upload.takesBody {
         upload.refusal = HTTPAnswer(status: 413, text: "a body is not taken here\n")

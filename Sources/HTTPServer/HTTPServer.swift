@@ -47,7 +47,12 @@ public import Platform
 
   /// Does what can be done without waiting.
   public mutating func run() {
-    _ = unsafe sw_http_run(daemon)
+    // Each run reads one buffer of each connection; a bound, so that others have their turn.
+    for _ in 0..<64 {
+      exchange.hasProgressed = false
+      _ = unsafe sw_http_run(daemon)
+      if !exchange.hasProgressed { break }
+    }
     let now = BootInstant.now()
     exchange.closeLate(now)
     if exchange.rouse(now) { _ = unsafe sw_http_run(daemon) }
@@ -58,7 +63,7 @@ public import Platform
     let first = exchange.clients.values.compactMap(\.deadline).min()
     let times = [
       own < 0 ? nil : BootInstant.after(milliseconds: own), first?.adding(milliseconds: 1),
-      first == nil ? nil : exchange.rouseAt,
+      first == nil ? nil : exchange.rouseAt, exchange.hasProgressed ? BootInstant.now() : nil,
     ]
     return times.compactMap { $0 }.min()
   }

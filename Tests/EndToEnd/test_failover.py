@@ -1,4 +1,5 @@
 """Every fault once, under load: nothing lost, doubled, stale or held twice, by PostgreSQL's own content."""
+import os
 import time
 import unittest
 
@@ -6,6 +7,7 @@ from support import LabTest
 
 from lab import failover, faults
 from lab.load import run_load
+from lab.world import ROOT
 
 
 class Failover(LabTest):
@@ -18,11 +20,22 @@ class Failover(LabTest):
         self.assertEqual(result["phantom"], 0, told)
         self.assertEqual(result["stale_commits"], 0, told)
         self.assertEqual(result["two_holders_ms"], 0, told)
+        if fault == "kill-all":
+            self.check_rollups()
         # Whatever the machine is busy with: a takeover that needs longer than this did not work as designed.
         self.assertLess(result["max_ms"], 30_000 if fault == "postgres-restart" else 8000, told)
         if fault == "postgres-restart":
             return
         self.assertNotEqual(result["trials"][0]["from"], result["trials"][0]["to"], told)
+
+    def check_rollups(self):
+        """What the rollups say is what the records say, count by count."""
+        with open(os.path.join(ROOT, "Tests", "Schema", "rollup_check.sql"), encoding="utf-8") as file:
+            script = file.read()
+        rows = self.world.database.sql(
+            script + "; SELECT kind, differences, records FROM pg_temp.rollup_differences('minute')")
+        self.assertEqual([row[:2] for row in rows], [[kind, "0"] for kind in ("errors", "n", "quantile", "value")])
+        self.assertGreater(int(rows[0][2]), 10_000)
 
 
 def _add(fault):

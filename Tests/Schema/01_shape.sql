@@ -3,33 +3,39 @@
 
 SELECT pg_temp.expect(count(*) = 0, 'every table has a comment; without: ' || coalesce(string_agg(c.oid::regclass::text, ' '), ''))
 FROM pg_class AS c
-WHERE c.relnamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
+WHERE c.relnamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace, 'report'::regnamespace)
   AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL;
 
 SELECT pg_temp.expect(count(*) = 0, 'every function has a comment; without: ' || coalesce(string_agg(p.oid::regprocedure::text, ' '), ''))
 FROM pg_proc AS p
-WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
+WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace, 'report'::regnamespace)
   AND obj_description(p.oid, 'pg_proc') IS NULL;
 
 SELECT pg_temp.expect(count(*) = 0, 'no function is open to everybody: ' || coalesce(string_agg(p.oid::regprocedure::text, ' '), ''))
 FROM pg_proc AS p
-WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
+WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace, 'report'::regnamespace)
   AND has_function_privilege('public', p.oid, 'EXECUTE');
 
 SELECT pg_temp.expect(count(*) = 0, 'every function fixes its search_path: ' || coalesce(string_agg(p.oid::regprocedure::text, ' '), ''))
 FROM pg_proc AS p
-WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
+WHERE p.pronamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace, 'report'::regnamespace)
+  AND p.prosqlbody IS NULL -- whose names are resolved already
   AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS s WHERE starts_with(s, 'search_path='));
 
 SELECT pg_temp.expect(count(*) = 0, 'all belongs to the owner: ' || coalesce(string_agg(c.oid::regclass::text, ' '), ''))
 FROM pg_class AS c
-WHERE c.relnamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace)
+WHERE c.relnamespace IN ('ha'::regnamespace, 'ingest'::regnamespace, 'telemetry'::regnamespace, 'report'::regnamespace)
   AND c.relowner <> CASE WHEN c.relkind IN ('p', 'I') THEN 'standwatch_keeper'::regrole ELSE 'standwatch_owner'::regrole END;
 
 SELECT pg_temp.expect(count(*) = 0, 'no advisory lock function is open to everybody')
 FROM pg_proc AS p
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname LIKE 'pg%advisory%'
   AND has_function_privilege('public', p.oid, 'EXECUTE');
+
+SELECT pg_temp.expect(NOT has_database_privilege('standwatch_analyst', current_database(), 'TEMPORARY'), 'analysts make no temporary tables');
+SELECT pg_temp.expect(has_database_privilege('standwatch_auditor', current_database(), 'TEMPORARY'), 'the verifier does');
+-- Only for the assertions below, which are temporary functions.
+DO $grant$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO standwatch_analyst, standwatch_node', current_database()); END $grant$;
 
 \connect - standwatch_analyst
 SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE;

@@ -37,11 +37,15 @@ private func decodeAndCount() throws {
     #""type":"job","job":"j","duration_us":5,"status":"ok","txn":"T""#,
     #""type":"metric","name":"m","value":0.30000000000000004,"labels":{"k":"v"}"#,
     #""type":"log","severity":6,"message":"a \"quote\" and \u00e9 and 로트""#, #""type":"event","kind":"k""#,
+    #""type":"process","process":"p","state":"running","pid":1,"up_ms":2,"cpu":1.5,"memory":3,"threads":4"#,
+    #""type":"web","method":"GET","path":"/a\u00e9/7","code":200,"client":"10.0.0.7","agent":"x \"y\"","attrs":{}"#,
+    #""type":"span","trace":"0af7651916cd43dd8448eb211c80319c","span":"b7ad6b7169203331","name":"n","kind":"server","#
+      + #""duration_us":5,"status":"ok","parent":"b7ad6b7169203332""#,
   ]
   var c = Connection()
   func lines(_ seqs: ClosedRange<Int>) -> [UInt8] {
     seqs.flatMap {
-      Array(#"{"seq":\#($0),"ts":"2026-11-20T09:00:\#(10 + $0 % 40)Z","host":"h","app":"a",\#(types[$0 % 6])}"#.utf8)
+      Array(#"{"seq":\#($0),"ts":"2026-11-20T09:00:\#(10 + $0 % 40)Z","host":"h","app":"a",\#(types[$0 % 9])}"#.utf8)
         + [10]
     }
   }

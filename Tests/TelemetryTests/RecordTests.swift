@@ -50,6 +50,103 @@ import Testing
   #expect(found.claims == [Claim(stream: NameHash.streamID(source: "mes-07", stream: "s1"), first: 1, last: 6)])
 }
 
+@Test func `processes, web requests and spans arrive in their columns, and traces with logs and jobs`() throws {
+  let trace = "0af7651916cd43dd8448eb211c80319C"
+  let tail = #""ts":"2026-11-20T09:00:00Z","host":"h","app":"a""#
+  var c = Connection()
+  c.feed(
+    """
+    {"seq":1,"type":"process",\(tail),"process":"eqp","state":"sleeping","pid":7,"up_ms":8,"restarts":9,"cpu":12.5,\
+    "memory":4096,"threads":3,"attrs":{"unit":"eqp.service"}}
+    {"seq":2,"type":"process",\(tail),"process":"eqp","state":"absent"}
+    {"seq":3,"type":"web",\(tail),"method":"GET","path":"/a\\u00e9","code":599,"bytes":10,"duration_us":11,\
+    "client":"::1","session":"","referrer":"-","agent":"x","attrs":{}}
+    {"seq":4,"type":"web",\(tail),"method":"PUT","path":"","code":100}
+    {"seq":5,"type":"span",\(tail),"trace":"\(trace)","span":"ffffffffffffffff","parent":"0000000000000001",\
+    "name":"lot in","kind":"consumer","duration_us":12,"status":"ok","attrs":{"k":1}}
+    {"seq":6,"type":"span",\(tail),"trace":"\(trace)","span":"0000000000000002","parent":"0000000000000000",\
+    "name":"lot in","duration_us":0,"status":"error"}
+    {"seq":7,"type":"log",\(tail),"severity":6,"message":"lot 7 in","trace":"\(trace)","span":"0000000000000002"}
+    {"seq":8,"type":"job",\(tail),"job":"j","duration_us":1,"status":"ok","trace":"\(trace)"}
+
+    """)
+  let found = try Contents(c.batch)
+  #expect(found.rejects.isEmpty, "\(found.rejects)")
+  let (process, absent) = (found[.process][0], found[.process][1])
+  #expect(
+    found.name(.process, process["process_id"]) == "eqp" && found.name(.status, process["state_id"]) == "sleeping")
+  #expect([process["pid"], process["up_ms"], process["restarts"]] == ["7", "8", "9"])
+  #expect([process["cpu"], process["memory_bytes"], process["threads"]] == ["12.5", "4096", "3"])
+  #expect(process["attrs"] == #"{"unit":"eqp.service"}"# && process["seq"] == "1")
+  #expect(absent["pid"] == nil && absent["cpu"] == nil && absent["memory_bytes"] == nil && absent["seq"] == "2")
+  let (web, bare) = (found[.web][0], found[.web][1])
+  #expect([web["method"], web["path"], web["code"], web["client"]] == ["GET", "/aé", "599", "::1"])
+  #expect(
+    [web["bytes"], web["duration_us"], web["session"], web["referrer"], web["agent"]] == ["10", "11", "", "-", "x"])
+  #expect(bare["path"] == "" && bare["code"] == "100" && bare["session"] == nil && bare["duration_us"] == nil)
+  let (span, root) = (found[.span][0], found[.span][1])
+  #expect(span["trace_id"] == trace.lowercased() && span["span_id"] == "-1" && span["parent_id"] == "1")
+  #expect(found.name(.span, span["span_name_id"]) == "lot in" && span["kind"] == "5" && span["duration_us"] == "12")
+  #expect(root["parent_id"] == nil && root["kind"] == "0" && found.name(.status, root["status_id"]) == "error")
+  let log = found[.log][0]
+  #expect(log["trace_id"] == trace.lowercased() && log["span_id"] == "2")
+  #expect(found.name(.pattern, log["pattern_id"]) == "lot * in")
+  #expect(found[.job][0]["trace_id"] == trace.lowercased() && found[.job][0]["span_id"] == nil)
+}
+
+@Test func `a record as a value becomes the same row as its line, and is refused for the same reasons`() throws {
+  let trace = TraceID(high: 1, low: 2)
+  var web = Record.Web(method: "GET", path: "/", code: 200)
+  (web.client, web.durationMicroseconds) = ("c", 4)
+  var span = Record.Span(trace: trace, span: 5, name: "n", durationMicroseconds: 6, status: "ok")
+  (span.kind, span.parent) = (.client, 7)
+  var process = Record.Process(process: "p", state: "running")
+  (process.cpu, process.pid) = (1.5, 9)
+  var job = Record.Job(job: "j", durationMicroseconds: 8, status: "ok")
+  job.trace = trace
+  var attributes = JSONObject()
+  attributes.add("k", "v")
+  let bodies: [Record.Body] = [
+    .queue(.init(queue: "q", depth: 3)), .step(.init(transaction: "T", step: "s", status: "ok")), .job(job),
+    .metric(.init(name: "m", value: -0.5, labels: attributes)), .process(process),
+    .log(.init(severity: 4, message: "a\n\"b\" 7")), .web(web), .span(span),
+    .event(.init(kind: "k", attributes: attributes)),
+    // Refused.
+    .queue(.init(queue: "", depth: 3)), .queue(.init(queue: "q", depth: -3)), .metric(.init(name: "m\n", value: 1)),
+    .metric(.init(name: String(repeating: "x", count: 201), value: 1)), .log(.init(severity: 8, message: "")),
+    .web(.init(method: "GET", path: "/", code: 99)),
+    .span(.init(trace: TraceID(high: 0, low: 0), span: 1, name: "n", durationMicroseconds: 1, status: "ok")),
+    .span(.init(trace: trace, span: 0, name: "n", durationMicroseconds: 1, status: "ok")),
+  ]
+  let window = TimeWindow(from: nine, until: nine + 1)
+  for (index, body) in bodies.enumerated() {
+    let record = Record(time: nine, host: "h", app: "a", body)
+    var c = Connection(window: window)
+    var line: [UInt8] = []
+    record.appendLine(seq: 1, to: &line)
+    c.feed(line)
+    var batch = Batch()
+    var names = Names(capacityLog2: 10)
+    let stream = NameHash.streamID(source: "mes-07", stream: "s1")
+    let added = batch.add(record, stream: stream, seq: 1, names: &names, window: window, source: "mes-07")
+    let (ofLine, ofValue) = (try Contents(c.batch), try Contents(batch))
+    #expect((added == .taken) == (index < 9), "\(body): \(added)")
+    #expect(ofLine.claims == ofValue.claims && ofLine.rejects.map(\.seq) == ofValue.rejects.map(\.seq), "\(body)")
+    if index < 9 { #expect(ofLine.rows == ofValue.rows && ofLine.names == ofValue.names, "\(body)") }
+    if case .refused(let reason) = added {
+      #expect(ofLine.rejects.first?.reason.hasPrefix(reason) == true, "\(reason), \(ofLine.rejects)")
+      #expect(ofValue[.rejected][0]["raw"]?.hasPrefix(#"{"seq":1,"type":"#) == true)
+    }
+  }
+  var batch = Batch()
+  var names = Names(capacityLog2: 10)
+  let late = Record(time: nine + 1, host: "h", app: "a", bodies[0])
+  #expect(
+    batch.add(late, stream: Batch.noStream, seq: 0, names: &names, window: window, source: "s")
+      == .refused(reason: "ts: is outside of the accepted range"))
+  #expect(batch.rejects.isEmpty && batch.rowCount == 1)
+}
+
 @Test func `fields come in any order with any blanks, and null means absent`() throws {
   let fields = [
     #""seq" : 1"#, #" "type":"queue""#, "\t\"ts\": \"2026-11-20T09:00:00Z\"", #""host":"h""#, #""app":"a""#,
@@ -135,6 +232,49 @@ private let hostile: [(String, FaultKind, Field?)] = [
   (#""attrs":{"a":"tab\#u{9}"}"#, .controlCharacter, .attrs),
   (#""attrs":"# + String(repeating: #"{"a":"#, count: 40) + "1" + String(repeating: "}", count: 40), .tooDeep, .attrs),
   (#""attrs":{"a":"# + String(repeating: "[", count: 5000), .tooDeep, .attrs),
+  (#""type":"process","process":"p",\#(plain)"#, .missing, .state),
+  (#""type":"process","process":"","state":"s""#, .nameLength, .process),
+  (#""type":"process","state":7"#, .notText, .state),
+  (#""type":"process","pid":-1"#, .negative, .pid),
+  (#""type":"process","pid":1.5"#, .notWhole, .pid),
+  (#""type":"process","up_ms":"1""#, .notWhole, .upMs),
+  (#""type":"process","restarts":9223372036854775808"#, .tooLarge, .restarts),
+  (#""type":"process","cpu":-0.5"#, .negative, .cpu),
+  (#""type":"process","cpu":"1""#, .notANumber, .cpu),
+  (#""type":"process","cpu":1e400"#, .notFinite, .cpu),
+  (#""type":"process","memory":1e3"#, .notWhole, .memory),
+  (#""type":"process","threads":[]"#, .notWhole, .threads),
+  (#""type":"web","code":99"#, .notACode, .code),
+  (#""type":"web","code":600"#, .notACode, .code),
+  (#""type":"web","code":-200"#, .notACode, .code),
+  (#""type":"web","code":"200""#, .notWhole, .code),
+  (#""type":"web","method":"""#, .nameLength, .method),
+  (#""type":"web","method":"G\u000aT""#, .controlCharacter, .method),
+  (#""type":"web","path":1"#, .notText, .path),
+  (#""type":"web","path":"\u0000""#, .zeroCharacter, .path),
+  (#""type":"web","client":"\ud800""#, .loneSurrogate, .client),
+  (#""type":"web","session":{}"#, .notText, .session),
+  (#""type":"web","referrer":"open"#, .controlCharacter, .referrer),
+  (#""type":"web","agent":"\q""#, .badEscape, .agent),
+  (#""type":"web","bytes":-1"#, .negative, .bytes),
+  (#""type":"span","trace":"0af7651916cd43dd8448eb211c80319""#, .notATrace, .trace),
+  (#""type":"span","trace":"0af7651916cd43dd8448eb211c80319cc""#, .notATrace, .trace),
+  (#""type":"span","trace":"0af7651916cd43dd8448eb211c80319g""#, .notATrace, .trace),
+  (#""type":"span","trace":"00000000000000000000000000000000""#, .notATrace, .trace),
+  (#""type":"span","trace":"""#, .notATrace, .trace),
+  (#""type":"span","trace":7"#, .notText, .trace),
+  (#""type":"span","span":"b7ad6b716920333""#, .notASpan, .span),
+  (#""type":"span","span":"0000000000000000""#, .notASpan, .span),
+  (#""type":"span","parent":"b7ad6b71692033311""#, .notASpan, .parent),
+  (#""type":"span","parent":"0x00000000000001""#, .notASpan, .parent),
+  (
+    #""type":"event","trace":"0af7651916cd43dd8448eb211c80319c","kind":"k","ts":"2026-11-20T09:00:00Z","host":"h","app":"a"}"#,
+    .foreign, .trace
+  ),
+  (
+    #""type":"span","ts":"2026-11-20T09:00:00Z","host":"h","app":"a","trace":"0af7651916cd43dd8448eb211c80319c","span":"b7ad6b7169203331","name":"n","kind":"servers","duration_us":1,"status":"ok"}"#,
+    .notASpanKind, .kind
+  ),
   (#""message":"\u0000""#, .zeroCharacter, .message),
   (#""message":"\ud83d""#, .loneSurrogate, .message),
   (#""message":"\ude00\ud83d""#, .loneSurrogate, .message),

@@ -11,10 +11,10 @@ from .processes import run
 TABLES = {"native": "queue", "syslog": "log"}
 
 
-def run_ingest(world, protocol, seconds, sources, progress=print):
+def run_ingest(world, protocol, seconds, sources, progress=print, rollups="on"):
     """The figures as `scripts/bench ingest` gives them."""
     table = TABLES[protocol]
-    progress(f"ingest: {seconds:g} s from {sources} sources over TCP ({protocol})")
+    progress(f"ingest: {seconds:g} s from {sources} sources over TCP ({protocol}, rollups {rollups})")
     memory = MemoryWatch(world)
     words = ["--sources", sources, "--rate", "max", "--seconds", seconds, "--drain", "60"]
     if protocol == "native":
@@ -27,14 +27,16 @@ def run_ingest(world, protocol, seconds, sources, progress=print):
     else:
         # Nothing is acknowledged: what counts is what is stored, from the first record to the last.
         rate, acked, lost = stored / stored_seconds(world, table), stored, report["missing"]
+    # What the readers' exactness costs: how many rows of rollups there were for the records.
+    deltas = int(world.database.value("SELECT count(*) FROM telemetry.minute"))
     progress(f"ingest: {rate:.0f} rows/s; now the ceiling")
     ceiling = copy_rate(world, table, progress)
     return {
-        "protocol": protocol, "rollups": "off", "sources": sources, "seconds": seconds,
+        "protocol": protocol, "rollups": rollups, "sources": sources, "seconds": seconds,
         "copy_rows_per_s": round(ceiling), "ingest_rows_per_s": round(rate), "ratio": round(rate / ceiling, 3),
         "acked": acked, "lost": lost, "doubled": report["doubled"], "phantom": report["phantom"],
         "ack_ms_p50": report["ack_ms_p50"], "ack_ms_p99": report["ack_ms_p99"], "rss_mb": round(resident / 1024, 1),
-        "remarks": report["remarks"],
+        "rollup_rows": deltas, "remarks": report["remarks"],
     }
 
 

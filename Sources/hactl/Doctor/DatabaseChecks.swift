@@ -19,6 +19,7 @@ func checkDatabase(_ configuration: NodeConfiguration, _ tool: Tool, _ checkup: 
   try checkClock(&session, deadline, &checkup)
   guard try checkSchema(&session, deadline, &checkup) else { return }
   try checkRights(&session, configuration, tool, deadline, &checkup)
+  try checkAnalysts(&session, deadline, &checkup)
   checkup.begin("cluster in PostgreSQL")
   if try checkCluster(&session, configuration, deadline, &checkup) { try checkStored(&session, deadline, &checkup) }
 }
