@@ -311,13 +311,38 @@ private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   var spool = try SpoolCore.open(folder)
   for number in 51...60 { spool.take(number) }
   // The service answers that it has 55 records: five of them are not those that were taken now.
-  #expect(spool.unconfirmedFrom == SpoolMark(generation: 1, seq: 51))
+  #expect(spool.unsentFrom == SpoolMark(generation: 1, seq: 51))
   try spool.renumber(now: 0)
   let (records, holes) = try spool.drain()
   #expect(records.map(\.number) == Array(1...60))
   #expect(records.suffix(10).map(\.seq) == Array(1...10).map { Int64($0) })
   #expect(Set(records.map(\.stream)).count == 2)
   #expect(holes.isEmpty)
+}
+
+@Test func `a running machine that went back to a snapshot sends what it takes then in a new stream`() throws {
+  let folder = try TemporaryFolder()
+  var spool = try SpoolCore.open(folder)
+  for number in 1...50 { spool.take(number) }
+  try spool.makeDurable()
+  #expect(try spool.drain().records.count == 50)
+  // What is taken from here on was taken before the machine went back, too: other records, and the service has them.
+  let text = line(51) + line(52)
+  #expect(spool.append(lines: text, count: 2, notes: [:], worth: .kept, now: 0) == .taken(spool.written))
+  #expect(spool.unsentFrom == SpoolMark(generation: 1, seq: 51))
+  try spool.renumber(now: 0)
+  let (records, holes) = try spool.drain()
+  #expect(records.map(\.number) == [51, 52] && records.map(\.seq) == [1, 2] && holes.isEmpty)
+  #expect(spool.unsentFrom == SpoolMark(generation: 2, seq: 3))
+  // Half of a frame was sent.
+  let other = try TemporaryFolder()
+  var again = try SpoolCore.open(other)
+  #expect(again.append(lines: text + line(53), count: 3, notes: [:], worth: .kept, now: 0) == .taken(again.written))
+  try again.makeDurable()
+  var (cursor, sent) = (SpoolCursor(generation: 1, next: 1), [UInt8]())
+  #expect(try again.read(&cursor, upTo: 1, into: &sent, now: 0) == .lines(through: 1))
+  try again.renumber(now: 0)
+  #expect(try again.drain().records.map(\.number) == [52, 53])
 }
 
 @Test func `a second agent is refused the folder`() throws {
