@@ -352,3 +352,23 @@ private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   #expect(first != nil)
   #expect(try Spool.open(settings, listeners: []) == nil)
 }
+
+@Test func `a spool that is stopped while it lets more come ends, and has everything on disk`() throws {
+  let folder = try TemporaryFolder()
+  let settings = AgentSettings.SpoolSettings(folder: folder.path, bytes: 1 << 20, syncMilliseconds: 600_000)
+  let spool = try #require(try Spool.open(settings, listeners: []))
+  let ended = try Mailbox<Bool>(capacity: 1)
+  let sync = try RoleThread(name: "sync") {
+    spool.runSync()
+    ended.post(true)
+  }
+  let outcome = spool.append(lines: line(1), count: 1, worth: .kept)
+  _ = wait(ended.descriptor, for: .read, until: .after(milliseconds: 100))
+  spool.stop()
+  _ = wait(ended.descriptor, for: .read, until: .after(milliseconds: 20_000))
+  let said = ended.takeAll()
+  #expect(said == [true])
+  sync.detach()
+  let (written, durable) = spool.with { ($0.written, $0.durable) }
+  #expect(outcome == .taken(written) && durable == written)
+}

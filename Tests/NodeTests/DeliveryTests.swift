@@ -7,14 +7,6 @@ import Testing
 
 @testable import Node
 
-private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> IngestSettings {
-  var settings = IngestSettings()
-  settings.batchRows = batchRows
-  settings.batchDeadlineMilliseconds = deadline
-  settings.connectDeadlineMilliseconds = deadline
-  return settings
-}
-
 @Suite struct DeliveryTests {
   @Test func `what is delivered is stored, and the same delivery again is not`() throws {
     let harness = try IngestHarness().activate()
