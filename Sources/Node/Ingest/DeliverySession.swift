@@ -66,7 +66,7 @@ enum DeliverySession {
     }
   }
   mutating func received(_ bytes: [UInt8], now: Int64) -> [DeliveryAction] {
-    switch self {
+    switch consume self {
     case .forward(var session):
       let actions = session.received(bytes, now: now)
       self = .forward(session)
@@ -82,7 +82,7 @@ enum DeliverySession {
     }
   }
   mutating func delivered(_ number: Int, _ outcome: DeliveryOutcome, now: Int64) -> [DeliveryAction] {
-    switch self {
+    switch consume self {
     case .forward(var session):
       let actions = session.delivered(number, outcome, now: now)
       self = .forward(session)
@@ -99,7 +99,7 @@ enum DeliverySession {
   }
   /// The client sends no more; what it sent may still be delivered and answered.
   mutating func ended(now: Int64) -> [DeliveryAction] {
-    switch self {
+    switch consume self {
     case .forward(var session):
       let actions = session.ended(now: now)
       self = .forward(session)

@@ -154,6 +154,8 @@ extension Intake {
   /// Gives a session what came, or the end of it.
   func received(_ connection: ClientConnection, _ bytes: [UInt8]?) {
     guard var session = connection.delivering else { return }
+    // Moved out and back: what it holds would be copied, megabytes of it for each byte of a sender that trickles.
+    connection.delivering = nil
     let now = now2000()
     let actions = bytes.map { session.received($0, now: now) } ?? session.ended(now: now)
     connection.delivering = session
