@@ -62,7 +62,7 @@ extension Intake {
         front.deliveries.removeFirst()
         continue
       }
-      guard front.hasRoom(rowLimit, byteLimit), !front.isInterrupted(number) else { return }
+      guard front.hasRoom(rowLimit, byteLimit), front.filling.batch.mayContinue(number) else { return }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let first = open.encoded
       open.encoded = front.encoder.add(
