@@ -71,15 +71,18 @@ private func add(_ records: [Record], source: String, _ encoder: inout DeliveryE
           delivery: delivery, key: DeliveryKey(high: 1, low: Int64(delivery)), digest: 0, source: "s", firstIndex: from,
           rows: before..<batch.rowCount))
     }
-    #expect(batch.mayContinue(1))
+    func mayContinue() -> [Bool] { [1, 2, 3].map { batch.mayContinue($0) } }
     add(1, from: 0)
-    #expect(batch.mayContinue(1) && batch.mayContinue(2))
+    let behindItsFirst = mayContinue()
+    #expect(behindItsFirst == [true, true, true])
     add(1, from: 1)
-    #expect(batch.deliveryClaims(of: RowRanges(0..<2)).map(\.last) == [2])
+    let claims = batch.deliveryClaims(of: RowRanges(0..<2))
+    #expect(claims.map(\.last) == [2])
     add(2, from: 0)
     // Rows of a stream.
     _ = batch.add(metric("m2"), stream: 5, seq: 1, names: &encoder.names, window: window, source: "t")
-    #expect(!batch.mayContinue(2) && batch.mayContinue(3))
+    let behindOthers = mayContinue()
+    #expect(behindOthers == [true, false, true])
   }
 
   @Test func `a refused record of few bytes is no matter to the rollups`() {
