@@ -10,7 +10,8 @@ struct AgentReport: Codable, Equatable {
   var pid: Int32 = 0
   var up_seconds = 0.0
   var memory_kib = 0
-  var cpu_percent = 0.0
+  /// Nil before the first whole interval.
+  var cpu_percent: Double?
 
   var connected = false
   var server = ""
@@ -105,7 +106,7 @@ struct AgentReport: Codable, Equatable {
     var lines: [String] = []
     for (problem, mend) in problems { lines += ["! \(problem)", "  \(mend)"] }
     if lines.isEmpty { lines.append("all is well") }
-    let memory = "\(memory_kib / 1024) MiB, \(rounded(cpu_percent)) % of a core"
+    let memory = "\(memory_kib / 1024) MiB" + (cpu_percent.map { ", \(rounded($0)) % of a core" } ?? "")
     lines.append("agent        \(version) on \(host), pid \(pid), up \(Int(up_seconds)) s, \(memory)")
     lines.append(
       connected

@@ -24,7 +24,7 @@ struct CollectRole: ~Copyable {
   /// Samples that were dropped since the last that was taken.
   private var dropped: (count: Int, from: Int64)?
 
-  private static let liveMilliseconds: Int64 = 1000
+  static let liveMilliseconds: Int64 = 1000
   private static let retryMilliseconds: Int64 = 250
 
   /// `own`: the agent's metrics of itself.
