@@ -9,6 +9,7 @@ public let agentVersion = "0.1.0"
 private struct Boards: Sendable {
   let ship = Guarded(ShipStatus())
   let local = Guarded(LocalStatus())
+  let troubles = Guarded<[FollowTrouble]>([])
   let usage = Guarded(OwnUsage(began: .now(), intervalMilliseconds: CollectRole.liveMilliseconds))
 }
 
@@ -43,7 +44,9 @@ public func runAgent(configurationPath: String) -> Int32 {
       }.run()
     }
     let collect = try RoleThread(name: "collect") {
-      var role = CollectRole(settings, spool: spool, inbox: collectNotes) { ownMetrics(spool, boards) }
+      var role = CollectRole(settings, spool: spool, inbox: collectNotes, board: boards.troubles) {
+        ownMetrics(spool, boards)
+      }
       role.run()
     }
     let apps = try RoleThread(name: "local") { local.run() }
@@ -97,6 +100,7 @@ private func report(_ settings: AgentSettings, _ spool: Spool, _ boards: Boards)
   let local = boards.local.withLock { $0 }
   (report.applications, report.applications_waiting) = (local.connections, local.waiting)
   (report.lines_taken, report.lines_refused, report.last_refused_line) = (local.taken, local.refused, local.lastRefusal)
+  report.not_followed = boards.troubles.withLock { $0 }
   return report
 }
 
