@@ -443,12 +443,16 @@ BEGIN
       GROUP BY 1, 2, 3
       ORDER BY 6 DESC NULLS LAST, 1, 2, 3
       LIMIT p_limit
+    ), edge AS MATERIALIZED (
+      SELECT t.app_id, t.host_id, t.key_id, t.slope, max(p.depth) FILTER (WHERE p.at = t.first_at) AS first_depth,
+        max(p.depth) FILTER (WHERE p.at = t.last_at) AS last_depth
+      FROM trend AS t
+      JOIN point AS p ON p.app_id = t.app_id AND p.host_id = t.host_id AND p.key_id = t.key_id
+      GROUP BY 1, 2, 3, 4
     )
-    SELECT a.name, h.name, q.name, pg_catalog.round(f.depth::numeric, 2), pg_catalog.round(l.depth::numeric, 2),
+    SELECT a.name, h.name, q.name, pg_catalog.round(t.first_depth::numeric, 2), pg_catalog.round(t.last_depth::numeric, 2),
       pg_catalog.round(t.slope::numeric, 3)
-    FROM trend AS t
-    JOIN point AS f ON f.app_id = t.app_id AND f.host_id = t.host_id AND f.key_id = t.key_id AND f.at = t.first_at
-    JOIN point AS l ON l.app_id = t.app_id AND l.host_id = t.host_id AND l.key_id = t.key_id AND l.at = t.last_at
+    FROM edge AS t
     JOIN telemetry.app AS a ON a.id = t.app_id
     JOIN telemetry.host AS h ON h.id = t.host_id
     JOIN telemetry.queue_name AS q ON q.id = t.key_id

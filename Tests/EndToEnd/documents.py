@@ -1,12 +1,12 @@
-"""README.md and ha/README.md as data: their fenced blocks, the commands in their text, and their tables."""
+"""The documents as data: their fenced blocks, the commands in their text, and their tables."""
 import os
 import re
 
 from support import ROOT
 
-DOCUMENTS = ("README.md", "ha/README.md")
+DOCUMENTS = ("README.md", "ha/README.md", "ha/AGENT.md", "sql/README.md", "sql/scale/README.md")
 OUR_PROGRAMS = ("scripts/", "hactl", "standwatchd ", "standwatch-load", "systemctl", "journalctl", "systemd-analyze",
-                "nft", ".build/", "curl", "openssl", "psql", "ip ")
+                "nft", ".build/", "zabbix_sender", "standwatch-agent ", "curl", "openssl", "psql", "ip ")
 
 
 def read(document):

@@ -29,7 +29,7 @@ import Testing
       FROM generate_series(80, 99) AS n
       """)
     try harness.activate(3)
-    try harness.wait("retention") { _ in
+    try harness.wait("retention", milliseconds: 60_000) { _ in
       try partitions(harness, "log", olderThan: 5) == 0 && partitions(harness, "queue", olderThan: 30) == 0
         && harness.number("SELECT count(*) FROM ingest.rejected") == 10
         && harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
@@ -59,7 +59,7 @@ import Testing
     try harness.query("UPDATE ha.setting SET value = '2' WHERE key = 'accept_past_days'")
     try harness.query("UPDATE ha.setting SET value = '1' WHERE key = 'keep_megabytes_event'")
     try harness.activate()
-    try harness.wait("what the size allows") { _ in
+    try harness.wait("what the size allows", milliseconds: 60_000) { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
         && harness.number(
           "SELECT count(*) FROM telemetry.partitions() WHERE parent = 'event' AND until_ts <= date_trunc('day', now()) - '2 days'::interval"
@@ -79,7 +79,7 @@ import Testing
     var reader = try harness.server.session(harness.database)
     _ = try reader.run("BEGIN; SELECT count(*) FROM telemetry.queue", deadline: .after(milliseconds: 5000))
     try harness.activate()
-    try harness.wait("a detach that waits for the reader") { _ in
+    try harness.wait("a detach that waits for the reader", milliseconds: 60_000) { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan() WHERE step = 'finalize' AND parent = 'queue'")
         == 1
         && harness.number("SELECT count(*) FROM telemetry.retention_plan() WHERE parent <> 'queue'") == 0
@@ -90,7 +90,7 @@ import Testing
     try harness.stop()
     _ = try reader.run("SELECT count(*) FROM telemetry.queue; COMMIT", deadline: .after(milliseconds: 5000))
     try harness.activate(2)
-    try harness.wait("the end of what was begun") { _ in
+    try harness.wait("the end of what was begun", milliseconds: 60_000) { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
     }
     #expect(

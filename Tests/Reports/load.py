@@ -11,7 +11,8 @@ NAMES = {"host": "host", "app": "app", "queue": "queue_name", "step": "step_name
 COLUMNS = {
     "queue": ["queue_id:queue", "depth", "enqueued", "dequeued", "capacity", "oldest_ms"],
     "step": ["step_id:step", "status_id:status", "elapsed_us", "txn"],
-    "job": ["job_id:job", "status_id:status", "duration_us", "cpu_us", "sql_us", "txn", "trace_id=trace", "span_id=span"],
+    "job": ["job_id:job", "status_id:status", "duration_us", "cpu_us", "sql_us", "txn", "trace_id=trace",
+        "span_id=span"],
     "metric": ["metric_id:metric", "value"],
     "process": ["process_id:process", "state_id:state", "pid", "up_ms", "restarts", "cpu", "memory_bytes", "threads"],
     "web": ["code", "bytes", "duration_us", "method", "path", "client", "session", "referrer", "agent"],

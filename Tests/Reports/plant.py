@@ -60,7 +60,8 @@ class Plant:
                     last, outcome = 2, "failed"  # in "loaded"
                 at, told = start, []
                 for index, step in enumerate(steps[:last]):
-                    wait = 5 + self.random.random() * 10 * (index + 1) + (120 if name == "LOT-0033" and index == 2 else 0)
+                    wait = 5 + self.random.random() * 10 * (index + 1) + (120 if name == "LOT-0033" and index == 2
+                        else 0)
                     at -= wait
                     status = "NOK" if outcome == "failed" and index == last - 1 else "ok"
                     elapsed = None if step == "received" else round(wait * 0.8e6)
@@ -144,7 +145,8 @@ class Plant:
         self.wrong = []
         for number in range(10):
             trace, start, bad = f"{number + 1:032x}", 3000 - number * 200, number in (3, 8)
-            for span, name, app, parent, took in ((1, "order", "portal", None, 90_000), (2, "reserve", "EQP-12", 1, 60_000)):
+            for span, name, app, parent, took in ((1, "order", "portal", None, 90_000), (2, "reserve", "EQP-12", 1,
+                60_000)):
                 self.add("span", start - span * 0.001, app, "mes-07", span_name=name, kind=2, trace=trace,
                          span=number * 10 + span, parent=None if parent is None else number * 10 + parent,
                          duration_us=took, status="error" if bad and span == 2 else "ok")

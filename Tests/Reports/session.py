@@ -42,7 +42,8 @@ class Session:
         options = connection().replace("dbname=postgres", f"dbname={database}")
         # psql writes whole blocks to a pipe otherwise, and an answer would not come before the next question.
         self.psql = subprocess.Popen(
-            ["stdbuf", "-oL", "psql", "-qAtX", "-F", "\x1f", "-P", "null=\x1e", "-v", "ON_ERROR_STOP=1", options], text=True,
+            ["stdbuf", "-oL", "psql", "-qAtX", "-F", "\x1f", "-P", "null=\x1e", "-v", "ON_ERROR_STOP=1", options],
+                text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def run(self, sql):

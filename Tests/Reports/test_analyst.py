@@ -64,7 +64,8 @@ class Analysts(unittest.TestCase):
             self.assertRegex(said, rf"ERROR:  ({state})", statement)
 
     def test_statements_of_an_analyst_end_by_themselves(self):
-        self.assertEqual(self.analyst("SHOW statement_timeout", "SHOW jit", "SHOW lock_timeout", "SHOW temp_file_limit"),
+        self.assertEqual(self.analyst("SHOW statement_timeout", "SHOW jit", "SHOW lock_timeout",
+            "SHOW temp_file_limit"),
                          (0, "5min\noff\n2s\n10GB\n"))
         status, said = self.analyst("SET statement_timeout = '200ms'", "SELECT pg_sleep(60)")
         self.assertNotEqual(status, 0)
@@ -103,7 +104,8 @@ class Analysts(unittest.TestCase):
     def test_reports_fix_their_names_when_they_are_made(self):
         said = psql(DATABASE, "-c", "SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = "
                     "'report'::regnamespace AND (p.prosecdef OR p.prosqlbody IS NULL AND "
-                    "NOT 'search_path=pg_catalog, pg_temp' = ANY (p.proconfig) OR has_function_privilege('public', p.oid, 'EXECUTE'))")[1]
+                    "NOT 'search_path=pg_catalog, pg_temp' = ANY (p.proconfig) OR "
+                    "has_function_privilege('public', p.oid, 'EXECUTE'))")[1]
         self.assertEqual(said, "")
 
     def test_failures_are_the_same_in_reports_and_in_rollups(self):

@@ -107,7 +107,8 @@ class Questions(unittest.TestCase):
         self.assertEqual(restarted[0][0], "1")
 
     def stuck(self):
-        return {name: lot for (app, name), lot in self.plant.lots.items() if app == "EQP-12" and lot["outcome"] == "stuck"}
+        return {name: lot for (app, name), lot in self.plant.lots.items() if app == "EQP-12" and lot["outcome"] ==
+            "stuck"}
 
     def test_05_where_transactions_wait(self):
         stuck = self.stuck()
@@ -250,7 +251,8 @@ class Questions(unittest.TestCase):
 
     def test_19_errors_by_trace(self):
         rows = self.ask(19)
-        self.assertEqual([row[0].replace("-", "") for row in rows], [trace for trace in self.plant.wrong for _ in range(3)])
+        self.assertEqual([row[0].replace("-", "") for row in rows], [trace for trace in self.plant.wrong for _ in
+            range(3)])
         for first in (0, 3):
             self.assertEqual([[*row[1:4], *row[5:]] for row in rows[first:first + 3]], [
                 ["order", "1", "1", "span", "reserve"], ["order", "1", "1", "job", "reserve"],

@@ -26,6 +26,7 @@ class Comparison:
         # Reports round a range outward to whole minutes: nothing else may lie there.
         self.range = f"to_timestamp({start}), to_timestamp({end} + 60)"
         self.end = f"to_timestamp({end})"
+        self.sources = ",".join(f"'{name}'" for name in truth["sources"])
 
     def ask(self, statement):
         return rows(self.connection, statement)
@@ -46,12 +47,11 @@ class Comparison:
 
     def counts(self):
         """Every record is there, once."""
-        sources = ",".join(f"'{name}'" for name in self.truth["sources"])
         told = {}
         for table in self.truth["records"]:
             told[table] = self.ask(
                 f"SELECT count(*) AS n FROM telemetry.{table} AS f JOIN ingest.stream AS s ON s.id = f.stream_id "
-                f"WHERE s.source IN ({sources})")[0]["n"]
+                f"WHERE s.source IN ({self.sources})")[0]["n"]
         self.same("records", told, self.truth["records"])
 
     def queues(self):
@@ -80,24 +80,26 @@ class Comparison:
 
     def web(self):
         told = collections.Counter()
-        for row in self.ours(f"SELECT app, code, requests FROM report.web_status({self.range})"):
+        for row in self.ours(
+                f"SELECT app, code, requests FROM report.web_status({self.range}, p_limit => 100000)"):
             told[str(row["code"])] += row["requests"]
         self.same("web answers", dict(told), self.truth["web_codes"])
 
     def logs(self):
-        told = self.ask(
+        told = self.ours(
             f"SELECT DISTINCT app FROM report.log_patterns_new({self.range}, p_limit => 100000) "
             "WHERE pattern LIKE 'interlock%'")
         self.same("applications with the new pattern", sorted(row["app"] for row in told), self.truth["new_pattern"])
 
     def processes(self):
-        told = self.ask(f"SELECT app, sum(restarts) AS n FROM report.process_restarts({self.range}) GROUP BY 1")
+        told = self.ours(f"SELECT app, sum(restarts) AS n FROM report.process_restarts({self.range}) GROUP BY 1")
         self.same("restarts", {row["app"]: row["n"] for row in told if row["n"]}, self.truth["restarts"])
 
     def traces(self):
         told = self.ask(
             "SELECT count(DISTINCT j.trace_id) AS n FROM telemetry.job AS j JOIN telemetry.span AS s "
-            f"ON s.trace_id = j.trace_id AND s.span_id = j.span_id WHERE j.ts >= to_timestamp({self.truth['start']})")
+            "ON s.trace_id = j.trace_id AND s.span_id = j.span_id JOIN ingest.stream AS i ON i.id = j.stream_id "
+            f"WHERE j.ts >= to_timestamp({self.truth['start']}) AND i.source IN ({self.sources})")
         self.same("jobs that spans join by trace", told[0]["n"], self.truth["traces"])
 
 

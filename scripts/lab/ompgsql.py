@@ -14,7 +14,8 @@ template(name="row" type="string" option.stdsql="on" string="INSERT INTO ompgsql
 message) VALUES ('%timereported:::date-rfc3339%', '%hostname%', '%app-name%', %syslogseverity%, '%msg%')")
 input(type="imptcp" address="127.0.0.1" port="{port}" ruleset="store")
 ruleset(name="store") {{
-  action(type="ompgsql" conninfo="{database}" template="row" queue.type="LinkedList" queue.size="200000"
+  action(type="ompgsql" server="{server}" port="{server_port}" db="standwatch" user="postgres" pass="none"
+    template="row" queue.type="LinkedList" queue.size="200000"
     queue.dequeueBatchSize="2000" queue.workerThreads="2" action.resumeRetryCount="-1")
 }}
 """
@@ -41,7 +42,8 @@ def rows_per_second(world, seconds, sources, progress):
     os.makedirs(folder)
     path = os.path.join(folder, "rsyslog.conf")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(CONFIGURATION.format(folder=folder, port=PORT, database=database.superuser()))
+        file.write(CONFIGURATION.format(folder=folder, port=PORT, server=database.folder,
+                                        server_port=database.port))
     space = world.network.namespace(CLIENT)
     rsyslog = spawn(["/usr/sbin/rsyslogd", "-n", "-f", path, "-i", os.path.join(folder, "pid")],
                     os.path.join(folder, "log"), namespace=space)

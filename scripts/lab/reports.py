@@ -1,7 +1,8 @@
 """How long reports take: 30 days of rollups of 2,000 applications and 100 million raw rows, made in SQL.
 
 Run by scripts/bench reports, inside of scripts/with-postgres. A smaller scale has fewer applications; with
-fewer hour days, only a hundred applications have hours of the days before. Rollups are what merging makes of them: a row an hour and key, a row a UTC day and key, and minutes
+fewer hour days, only a hundred applications have hours of the days before. Rollups are what merging makes of them: a
+    row an hour and key, a row a UTC day and key, and minutes
 of the last hours (all of 30 days would be 1.5 thousand million rows, which no report of 30 days reads).
 """
 import json
@@ -15,8 +16,10 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 DATABASE = "reports"
 APPS, RAW_HOURS, MINUTE_HOURS, DAYS = 2000, 48, 2, 30
 # Measure, keys an application has, records an hour, mean of the value.
-MEASURES = [(1, 2, 360, 50), (2, 2, 360, 1e6), (3, 2, 360, 1e6), (4, 2, 360, 800), (5, 3, 200, 30_000), (6, 3, 400, 20_000),
-            (7, 2, 60, 5), (8, 1, 60, 12), (9, 1, 60, 5e7), (10, 3, 100, None), (11, 3, 200, 9_000), (12, 1, 200, 40_000),
+MEASURES = [(1, 2, 360, 50), (2, 2, 360, 1e6), (3, 2, 360, 1e6), (4, 2, 360, 800), (5, 3, 200, 30_000), (6, 3, 400,
+    20_000),
+            (7, 2, 60, 5), (8, 1, 60, 12), (9, 1, 60, 5e7), (10, 3, 100, None), (11, 3, 200, 9_000), (12, 1, 200,
+                40_000),
             (13, 1, 1, None)]
 BUCKETS = 20
 # What is measured: name, query, aim in ms; $app is one application in the middle.
@@ -26,20 +29,25 @@ REPORTS = [(f"{name} of all, 30 days", f"SELECT * FROM report.{name}({MONTH})") 
     "web_status", "log_volume", "log_patterns", "log_patterns_new", "log_patterns_rising", "events", "spans")]
 REPORTS += [("metrics of all, 30 days", f"SELECT * FROM report.metrics('name-7-1', {MONTH})")]
 REPORTS += [(f"{name} of one, 30 days", f"SELECT * FROM report.{name}({MONTH}, $app)") for name in (
-    "queue_depth", "queue_rates", "step_times", "jobs", "jobs_against", "processes", "web_status", "log_patterns", "spans")]
+    "queue_depth", "queue_rates", "step_times", "jobs", "jobs_against", "processes", "web_status", "log_patterns",
+        "spans")]
 REPORTS += [(f"{name} of one by {by}, 30 days", f"SELECT * FROM report.{name}({MONTH}, $app, '{by}')") for name, by in (
     ("queue_depth_over_time", "day"), ("jobs_over_time", "day"), ("jobs_over_time", "hour"), ("web_over_time", "day"),
     ("log_over_time", "day"))]
 REPORTS += [(f"{name} of one, 30 days", f"SELECT * FROM report.{name}($app, {MONTH})") for name in (
     "queue_by_hour", "jobs_by_hour_of_day", "coverage")]
-NOW = [("jobs of all, last day", "SELECT * FROM report.jobs()"), ("jobs against last week", "SELECT * FROM report.jobs_against()"),
+NOW = [("jobs of all, last day", "SELECT * FROM report.jobs()"), ("jobs against last week",
+    "SELECT * FROM report.jobs_against()"),
        ("queue_now", "SELECT * FROM report.queue_now"), ("queues_at_risk", "SELECT * FROM report.queues_at_risk()"),
        ("queue_rates, last hour", "SELECT * FROM report.queue_rates()"),
-       ("process_now", "SELECT * FROM report.process_now"), ("process_restarts", "SELECT * FROM report.process_restarts()"),
-       ("host_now", "SELECT * FROM report.host_now"), ("new patterns, last hour", "SELECT * FROM report.log_patterns_new()")]
+       ("process_now", "SELECT * FROM report.process_now"), ("process_restarts",
+           "SELECT * FROM report.process_restarts()"),
+       ("host_now", "SELECT * FROM report.host_now"), ("new patterns, last hour",
+           "SELECT * FROM report.log_patterns_new()")]
 HOUR = "ts >= now() - interval '25 hours' AND ts < now() - interval '24 hours'"
 RAW = [("raw rows of one, one hour", f"SELECT * FROM telemetry.queue WHERE app_id = $id AND {HOUR} ORDER BY ts"),
-       ("raw mean by minute of one, one hour", "SELECT date_trunc('minute', ts), avg(depth), max(depth) FROM telemetry.queue "
+       ("raw mean by minute of one, one hour",
+           "SELECT date_trunc('minute', ts), avg(depth), max(depth) FROM telemetry.queue "
         f"WHERE app_id = $id AND {HOUR} GROUP BY 1")]
 
 
@@ -72,15 +80,18 @@ def install():
 
 
 def template_sql():
-    """One hour of every key: what the rows of all units are made of. Values differ by application; sketches have as many
+    """One hour of every key: what the rows of all units are made of. Values differ by application; sketches have as
+        many
     buckets as a spread of one to two needs."""
-    values = ", ".join(f"({measure}, {keys}, {hourly}, {'NULL' if mean is None else mean})" for measure, keys, hourly, mean
+    values = ", ".join(f"({measure}, {keys}, {hourly}, {'NULL' if mean is None else mean})" for measure, keys, hourly,
+        mean
                        in MEASURES)
     sketch = "m.mean IS NOT NULL AND m.measure NOT IN (2, 3)"
     return f"""
         CREATE UNLOGGED TABLE template AS
         SELECT a.id AS app_id, 5000 + a.id % {APPS} AS host_id, m.measure::smallint,
-          CASE m.measure WHEN 11 THEN 100 * k + 100 ELSE k END::bigint AS key_id, m.hourly::double precision AS hourly, v.mean,
+          CASE m.measure WHEN 11 THEN 100 * k + 100 ELSE k END::bigint AS key_id, m.hourly::double precision AS
+              hourly, v.mean,
           CASE WHEN {sketch} THEN (SELECT array_agg((v.base + b)::integer) FROM generate_series(1, {BUCKETS}) AS b) END
             AS buckets,
           CASE WHEN {sketch} THEN (SELECT array_agg((1 + m.hourly / {BUCKETS} + 0 * b)::bigint)
@@ -105,7 +116,8 @@ def rollup_sql(target, unit, first, last, share):
         CROSS JOIN template AS m
         CROSS JOIN LATERAL (
           SELECT greatest(1, (m.hourly * {share})::bigint) AS n,
-            CASE WHEN m.measure IN (2, 3) THEN extract(epoch FROM t.at)::double precision - 1.7e9 ELSE m.mean END AS mean
+            CASE WHEN m.measure IN (2, 3) THEN extract(epoch FROM t.at)::double precision - 1.7e9 ELSE m.mean END AS
+                mean
         ) AS v"""
 
 
@@ -116,10 +128,12 @@ def fill(scale, raw, hour_days):
          f"INSERT INTO telemetry.host SELECT 5000 + i % {APPS}, 'host-' || i FROM generate_series(1, {apps}) AS i",
          "INSERT INTO telemetry.status VALUES (1, 'ok'), (2, 'error'), (3, 'running')",
          *[f"INSERT INTO telemetry.{name} SELECT i, 'name-{measure}-' || i FROM generate_series(1, 10) AS i"
-           for name, measure in (("queue_name", 1), ("step_name", 5), ("job_name", 6), ("metric_name", 7), ("process_name", 8),
+           for name, measure in (("queue_name", 1), ("step_name", 5), ("job_name", 6), ("metric_name", 7),
+               ("process_name", 8),
                                  ("log_pattern", 10), ("span_name", 12), ("event_kind", 13))],
          "UPDATE telemetry.rollup_state SET hour_until = date_trunc('hour', now(), 'UTC') "
-         "+ floor(extract(minute FROM now()) / 10) * interval '10 minutes', day_until = date_trunc('hour', now(), 'UTC')")
+         "+ floor(extract(minute FROM now()) / 10) * interval '10 minutes', "
+         "day_until = date_trunc('hour', now(), 'UTC')")
     psql(template_sql())
     hour, day = "date_trunc('hour', now(), 'UTC')", "date_trunc('day', now(), 'UTC')"
     for table in ("rollup_minute", "rollup_hour", "rollup_day"):
@@ -142,7 +156,8 @@ def fill(scale, raw, hour_days):
     psql("DROP INDEX telemetry.queue_app_ts")
     step = RAW_HOURS * 3600 * apps / raw
     for chunk in range(RAW_HOURS):
-        psql(f"""INSERT INTO telemetry.queue (ts, app_id, host_id, queue_id, depth, enqueued, dequeued, capacity, oldest_ms,
+        psql(f"""INSERT INTO telemetry.queue (ts, app_id, host_id, queue_id, depth, enqueued, dequeued, capacity,
+            oldest_ms,
               stream_id, seq)
             SELECT t.at, a.id, 5000 + a.id % {APPS}, 1 + (extract(epoch FROM t.at)::bigint / 2) % 2, 40 + a.id % 30,
               extract(epoch FROM t.at)::bigint, extract(epoch FROM t.at)::bigint, 1000, 20, a.id, 1
@@ -151,9 +166,11 @@ def fill(scale, raw, hour_days):
               {step} * interval '1 second') AS t(at)
             CROSS JOIN telemetry.app AS a""")
     psql("CREATE INDEX queue_app_ts ON telemetry.queue (app_id, ts)")
-    psql(f"""INSERT INTO telemetry.process (ts, app_id, host_id, process_id, state_id, pid, up_ms, restarts, cpu, memory_bytes)
+    psql(f"""INSERT INTO telemetry.process (ts, app_id, host_id, process_id, state_id, pid, up_ms, restarts, cpu,
+        memory_bytes)
         SELECT t.at, a.id, 5000 + a.id % {APPS}, 1, 3, 7, 1000, 0, 12, 5e7
-        FROM generate_series(now() - interval '20 hours', now(), interval '1 minute') AS t(at) CROSS JOIN telemetry.app AS a""")
+        FROM generate_series(now() - interval '20 hours', now(), interval '1 minute') AS t(at) CROSS JOIN
+            telemetry.app AS a""")
     progress("vacuum")
     psql("VACUUM ANALYZE")
     return {"apps": apps, "days": DAYS,
@@ -201,7 +218,8 @@ def main():
                                              sys.argv[5])
     install()
     made = fill(scale, raw, hour_days)
-    print(f"{made['apps']} applications, {made['days']} days (hours of all: {hour_days} days), rollup rows {made['rollup_rows']}, "
+    print(f"{made['apps']} applications, {made['days']} days (hours of all: {hour_days} days), "
+          f"rollup rows {made['rollup_rows']}, "
           f"{made['raw_rows']} raw rows, {made['bytes'] / 1e9:.1f} GB", flush=True)
     results = measure(trials, made["apps"])
     if target:

@@ -2,7 +2,7 @@
 internal import Platform
 internal import Telemetry
 
-/// The table in README.md names every metric.
+/// The table in ha/AGENT.md names every metric.
 struct HostCollector: ~Copyable {
   private let host: String
   private let app: String

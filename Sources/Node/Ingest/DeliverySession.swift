@@ -20,7 +20,8 @@ enum DeliveryWire: String, CaseIterable, Sendable {
   }
 }
 
-/// One connection's session. Nothing in it knows sockets; `now` is µs since 2000-01-01 UTC.
+/// One connection's session. Nothing in it knows sockets; `now` is µs since 2000-01-01 UTC. What changes it consumes
+/// itself first, so that the bytes it holds are not copied each time.
 enum DeliverySession {
   case forward(ForwardSession)
   case zabbix(ZabbixSession)

@@ -5,14 +5,13 @@ internal import Platform
 /// `close` has returned.
 final class Gate: Sendable {
   private let epoch = Guarded<Int64?>(nil)
-  /// Under a lock of its own: asked by the thread "web" for the next request while it answers one inside `whileOpen`.
+  /// The same for those who only ask: they may do so within `whileOpen`, and never wait for a send.
   private let shown = Guarded(false)
 
   func open(_ epoch: Int64) {
     self.epoch.withLock { $0 = epoch }
     shown.withLock { $0 = true }
   }
-  /// Whether it is worth asking for something; may be asked inside `whileOpen`.
   var isOpen: Bool { shown.withLock { $0 } }
   /// Waits for a send that is under way.
   func close() {

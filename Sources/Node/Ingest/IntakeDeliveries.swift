@@ -138,6 +138,7 @@ extension Intake {
     switch origin {
     case .connection(let token, let number):
       guard let connection = connections[token], var session = connection.delivering else { return }
+      connection.delivering = nil
       connection.underWay -= 1
       let actions = session.delivered(number, outcome, now: now2000())
       connection.delivering = session
@@ -154,7 +155,7 @@ extension Intake {
   /// Gives a session what came, or the end of it.
   func received(_ connection: ClientConnection, _ bytes: [UInt8]?) {
     guard var session = connection.delivering else { return }
-    // Moved out and back: what it holds would be copied, megabytes of it for each byte of a sender that trickles.
+    // Held once: a second holder would make each byte that comes a copy of all that has come.
     connection.delivering = nil
     let now = now2000()
     let actions = bytes.map { session.received($0, now: now) } ?? session.ended(now: now)

@@ -177,6 +177,7 @@ extension Intake {
     for front in fronts {
       front.native.names.allowPatterns(settings.patternsPerTick)
       front.syslog.names.allowPatterns(settings.patternsPerTick)
+      front.encoder.names.allowPatterns(settings.patternsPerTick)
       resumeHeld(front)
     }
     closeHogs()

@@ -8,7 +8,7 @@ let reportSpec = CommandSpec(
   summary: "show the reports there are, or one of them",
   details: """
     Without NAME every report with what it answers. A report's own parameters are named without their p_:
-    hactl report job_percentiles app=EQP-ADAPTER-0007. Reads from database.reports of the configuration, where that is
+    hactl report jobs app=EQP-12. Reads from database.reports of the configuration, where that is
     set, and changes nothing.
     """,
   options: [
