@@ -22,6 +22,8 @@ func checkDatabase(_ configuration: NodeConfiguration, _ tool: Tool, _ checkup: 
   try checkAnalysts(&session, deadline, &checkup)
   checkup.begin("cluster in PostgreSQL")
   if try checkCluster(&session, configuration, deadline, &checkup) { try checkStored(&session, deadline, &checkup) }
+  checkup.begin("retention")
+  try checkRetention(&session, deadline, &checkup)
 }
 
 private func checkServer(_ session: inout Connection, _ deadline: BootInstant, _ checkup: inout Checkup) throws {
