@@ -86,4 +86,39 @@ private func findings(
     #expect(said.count == 1)
     #expect(said.first?.finding.hasPrefix("keep_megabytes_event = 1 can't be met: ") == true)
   }
+  @Test func `silent hosts are counted and named, and control characters of their names do not reach the terminal`()
+    throws
+  {
+    #expect(try findings(checkHosts).map(\.grade) == [.note])
+    let said = try findings(
+      after: """
+        INSERT INTO telemetry.host (id, name) SELECT n, 'mes-' || n || E'\\x1b[2J' FROM generate_series(1, 5) AS n;
+        INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors)
+        SELECT date_trunc('hour', now()) - n * interval '1 h', 1, n, 1, 1, 5, 0 FROM generate_series(2, 5) AS n
+        """, checkHosts)
+    #expect(said.map(\.grade) == [.warning])
+    let finding = said.first?.finding ?? ""
+    #expect(finding.hasPrefix("4 hosts are silent, 0 report: mes-2·[2J since "), "\(finding)")
+    #expect(finding.contains("mes-5·[2J since "), "\(finding)")
+    #expect(!finding.contains("\u{1b}"))
+  }
+  @Test func `many refused records are a warning with source and reason, a few are a note`() throws {
+    func said(_ count: Int, _ reason: String) throws -> Check? {
+      try findings(
+        after: """
+          INSERT INTO ingest.rejected (at, source, reason, raw)
+          SELECT now() - interval '1 h', 'press-7', '\(reason)', '' FROM generate_series(1, \(count));
+          INSERT INTO ingest.rejected (at, source, reason, raw) VALUES (now() - interval '2 days', 's', 'old', '')
+          """, checkRejected
+      ).first
+    }
+    #expect(try said(0, "x")?.grade == .fine)
+    #expect(try said(5, "not JSON")?.grade == .note)
+    let many = try #require(try said(1500, "not JSON"))
+    #expect(many.grade == .warning)
+    #expect(many.finding == "1 500 records were refused in the last day: 1 500 of press-7 (not JSON)")
+    #expect(
+      try said(2, "host is a new name, and its source has brought too many in this hour")?.mend.contains(
+        "names_per_source_hour") == true)
+  }
 }
