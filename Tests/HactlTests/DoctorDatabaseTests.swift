@@ -121,4 +121,13 @@ private func findings(
       try said(2, "host is a new name, and its source has brought too many in this hour")?.mend.contains(
         "names_per_source_hour") == true)
   }
+  @Test func `a report says which parameters it needs`() throws {
+    var session = try open(try installed.get())
+    let entries = try reportEntries(&session, soon)
+    let transactions = try #require(entries.first { $0.name == "transactions" })
+    #expect(transactions.parameters.filter(\.isRequired).map(\.name) == ["app"])
+    let error = #expect(throws: UsageError.self) { _ = try reportCall(transactions, []) }
+    #expect(error?.description.hasPrefix("transactions needs app=VALUE; it takes as well: ") == true)
+    #expect(try reportCall(transactions, ["app=EQP-12"]).values == ["EQP-12"])
+  }
 }
