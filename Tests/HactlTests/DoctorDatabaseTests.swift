@@ -131,3 +131,15 @@ private func findings(
     #expect(try reportCall(transactions, ["app=EQP-12"]).values == ["EQP-12"])
   }
 }
+
+@Suite struct `Settings that take no effect` {
+  @Test func `fewer days than are accepted are told, whichever of the two was changed`() {
+    var values = ["accept_past_days": "7", "keep_days_log": "3", "keep_days_span": "14", "keep_days_refusals": "2"]
+    #expect(shortKeeps(values, changed: "keep_days_log").count == 1)
+    #expect(shortKeeps(values, changed: "keep_days_span").isEmpty)
+    #expect(shortKeeps(values, changed: "keep_days_refusals").isEmpty)
+    values["accept_past_days"] = "30"
+    let both = shortKeeps(values, changed: "accept_past_days")
+    #expect(both.map { $0.prefix(18) } == ["keep_days_log = 3 ", "keep_days_span = 1"])
+  }
+}
