@@ -79,7 +79,8 @@ CREATE FUNCTION report.analyst_login(p_login text) RETURNS TABLE (statement text
     ORDER BY s.number;
   END;
 COMMENT ON FUNCTION report.analyst_login IS
-  'Statements that make a login for one analyst, for an administrator to run (in psql with \gexec); then \password. '
+  'Statements that make a login for one analyst, for an administrator to run (in psql with \gexec '
+  'in the semicolon''s place: each row is one statement, and none needs a semicolon); then \password. '
   'Settings are not inherited from standwatch_analyst, so each login needs its own. temp_file_limit and the '
   'connection limit bind the analyst; the others are defaults that a session can change for itself. '
   'Example: SELECT statement FROM report.analyst_login(''anna'')';

@@ -4,6 +4,15 @@ internal import Glibc
 /// Whether a person looks at this descriptor.
 public func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+/// Columns and rows of the terminal behind this descriptor; nil when it is none, or does not say.
+public func terminalSize(_ descriptor: Int32) -> (columns: Int, rows: Int)? {
+  var size = winsize()
+  // The kernel fills the structure that it is given for this request, and nothing else.
+  let answer = unsafe withUnsafeMutablePointer(to: &size) { unsafe ioctl(descriptor, UInt(TIOCGWINSZ), $0) }
+  guard answer == 0, size.ws_col > 0, size.ws_row > 0 else { return nil }
+  return (Int(size.ws_col), Int(size.ws_row))
+}
+
 /// Ends the process; buffered output is written first.
 public func endProcess(status: Int32) -> Never { exit(status) }
 

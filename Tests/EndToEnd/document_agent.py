@@ -52,7 +52,7 @@ def an_application_that_wants_answers(test, site, text):
 def somebody_watches(test, site, _):
     active = site.wait_healed()
     said = site.run(active, "hactl watch client -n 6")[1]
-    test.assertIn("agent.memory_bytes", said)
+    test.assertRegex(said, r"agent .*memory_bytes \d+ [KM]iB")
     test.assertGreaterEqual(int(site.sql(
         "SELECT count(DISTINCT f.ts) FROM telemetry.metric AS f JOIN telemetry.host AS h ON h.id = f.host_id "
         "WHERE h.name = 'client'")), 3)

@@ -294,7 +294,7 @@ class Live(LabTest):
                    f"WHERE h.name = '{HOST}'")
         self.assertEqual(world.database.value(samples), "1")
         shown = world.leader().hactl("watch", HOST, "-n", "8")
-        self.assertIn("agent.memory_bytes", shown)
+        self.assertRegex(shown, r"agent .*memory_bytes \d+ [KM]iB")
         self.assertIn("newest sample 0.", shown.rsplit(HOST, 1)[1])
         self.assertGreaterEqual(int(world.database.value(samples)), 5)
         self.assertTrue(agent.status()["live"])

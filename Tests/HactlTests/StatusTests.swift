@@ -163,6 +163,24 @@ private func page(_ situation: Situation) -> String { situation.rendered(Style(c
     #expect(page(situation).hasPrefix("● a is active, epoch 12, but something is broken\n"))
   }
 
+  @Test func `scrape targets that are down are told by the active node alone`() {
+    var own = active()
+    own.ingest.scrape = ["http://10.0.0.1:9100/metrics", "http://10.0.0.2/metrics"].map {
+      NodeStatus.ScrapeTarget(url: $0)
+    }
+    #expect(Situation(cluster: "plant1", own: own, view: view()).troubles().isEmpty)
+    own.ingest.scrape[0].isUp = true
+    own.ingest.scrape[1].isUp = false
+    #expect(
+      Situation(cluster: "plant1", own: own, view: view()).troubles() == [
+        Trouble(
+          bad: false, problem: "1 of 2 scrape targets down: http://10.0.0.2/metrics",
+          mend: "curl -sS 'http://10.0.0.2/metrics' on a; journalctl -u standwatchd -g 'scrape target' has each reason")
+      ])
+    own.state = "standby"
+    #expect(own.scrapesDown == nil)
+  }
+
   @Test func `nobody serves while promotions are paused: resume is the mend`() {
     var there = view()
     there.lockHolder = nil

@@ -99,4 +99,15 @@ import Testing
       ) == 1)
     #expect(try harness.stored() == (500, 500))
   }
+
+  @Test func `a failure that lasts is told again after ten minutes, another one and one that came back at once`() {
+    var failure = LastingFailure()
+    var told: [Int64] = []
+    for second in stride(from: Int64(0), through: 1260, by: 60) {
+      let reason = second < 720 ? "no right" : "no space"
+      if second == 1080 { failure.ended() }
+      if failure.isDue(reason, at: BootInstant(nanoseconds: second * 1_000_000_000)) { told.append(second) }
+    }
+    #expect(told == [0, 600, 720, 1080])
+  }
 }

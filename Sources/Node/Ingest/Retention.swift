@@ -4,6 +4,19 @@ internal import Postgres
 
 enum RetentionCommand: Equatable, Sendable { case activate(Activation), halt, shutDown }
 
+/// A failure that lasts is told again each ten minutes: one line alone is soon out of everybody's sight.
+struct LastingFailure: Equatable, Sendable {
+  private var reason = ""
+  private var again = BootInstant(nanoseconds: 0)
+
+  mutating func isDue(_ reason: String, at now: BootInstant) -> Bool {
+    if reason == self.reason, now < again { return false }
+    (self.reason, again) = (reason, now.adding(milliseconds: 600_000))
+    return true
+  }
+  mutating func ended() { reason = "" }
+}
+
 /// State of its thread. It has a session only while its node is active. Everything is idempotent: what one node leaves
 /// half done (a DETACH that was interrupted, a table that was not dropped) is in the plan of the next.
 struct Retention: ~Copyable {
@@ -14,7 +27,7 @@ struct Retention: ~Copyable {
 
   private var activation: Activation?
   private var nextRound = BootInstant.now()
-  private var reportedFailure = ""
+  private var lasting = LastingFailure()
   private var isDistributed = false
 
   /// One line of `telemetry.retention_plan()`.
@@ -73,10 +86,10 @@ struct Retention: ~Copyable {
       }
       // Somebody reads what has to go: soon again.
       if !stuck.isEmpty { nextRound = .after(milliseconds: min(5000, settings.retentionMilliseconds)) }
-      reportedFailure = ""
+      lasting.ended()
     } catch {
-      if error.reason == .interrupted || "\(error)" == reportedFailure { return }
-      reportedFailure = "\(error)"
+      if error.reason == .interrupted { return }
+      guard lasting.isDue("\(error)", at: .now()) else { return }
       log(.warning, "retention failed, tried again", ["reason": "\(error)"])
     }
   }

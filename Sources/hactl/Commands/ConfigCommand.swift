@@ -73,6 +73,28 @@ private func set(_ key: String, to value: String?, _ tool: Tool) throws {
   try tool.withSession { session, deadline in
     _ = try session.query("SELECT ha.set_setting($1, $2, $3)", [key, value, tool.operatorName], deadline: deadline)
   }
-  let new = try settings(tool).first { $0.key == key }?.value ?? ""
-  tool.print("\(key): \(old.value) → \(new)")
+  let now = try settings(tool)
+  tool.print("\(key): \(old.value) → \(now.first { $0.key == key }?.value ?? "")")
+  var warnings = shortKeeps(Dictionary(uniqueKeysWithValues: now.map { ($0.key, $0.value) }), changed: key)
+  if key == "accept_past_days" || key.hasPrefix("keep_megabytes_") {
+    warnings += try tool.withSession { session, deadline in
+      try unmetBounds(of: key == "accept_past_days" ? nil : key, &session, deadline).map { "\($0.finding); \($0.mend)" }
+    }
+  }
+  for warning in warnings { writeText("\(tool.style.yellow("hactl:")) \(warning)\n", to: 2) }
+}
+
+/// What `changed` has made ineffective: telemetry that is to be kept for less time than it is accepted for. Refusals and
+/// history are not telemetry: they have no days that are still accepted.
+func shortKeeps(_ values: [String: String], changed: String) -> [String] {
+  guard let accepted = values["accept_past_days"].flatMap({ Int64($0) }) else { return [] }
+  return values.keys.sorted().compactMap { key in
+    guard key == changed || changed == "accept_past_days", key.hasPrefix("keep_days_"),
+      key != "keep_days_refusals", key != "keep_days_history", let days = values[key].flatMap({ Int64($0) }),
+      days < accepted
+    else { return nil }
+    return
+      "\(key) = \(days) is less than accept_past_days = \(accepted): days that records are still accepted for stay, "
+      + "so \(accepted) days are kept; to keep \(days), lower accept_past_days too"
+  }
 }

@@ -7,8 +7,8 @@ let reportSpec = CommandSpec(
   name: "report", usage: "[NAME [PARAMETER=VALUE...]] [-n COUNT] [--json]",
   summary: "show the reports there are, or one of them",
   details: """
-    Without NAME every report with what it answers. A report's own parameters are named without their p_:
-    hactl report jobs app=EQP-12. Reads from database.reports of the configuration, where that is
+    Without NAME every report with what it answers; a parameter that it needs is shown with an equals sign (app=). A
+    report's own parameters are named without their p_: hactl report jobs app=EQP-12. Reads from database.reports of the configuration, where that is
     set, and changes nothing.
     """,
   options: [
@@ -23,6 +23,8 @@ struct ReportEntry: Equatable {
     /// Without `p_`.
     var name: String
     var type: String
+    /// It has no default.
+    var isRequired = false
   }
   var name: String
   var isFunction: Bool
@@ -47,7 +49,9 @@ func report(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   return try tool.withReports { session, deadline in
     let entries = try reportEntries(&session, deadline)
     guard let name = arguments.operands.first else {
-      let rows = entries.map { [$0.name, $0.parameters.map(\.name).joined(separator: " "), $0.summary] }
+      let rows = entries.map {
+        [$0.name, $0.parameters.map { $0.name + ($0.isRequired ? "=" : "") }.joined(separator: " "), $0.summary]
+      }
       tool.print(table([["REPORT", "PARAMETERS", "WHAT IT ANSWERS"]] + rows, indent: ""))
       return ExitCode.done
     }
@@ -74,14 +78,16 @@ func report(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   }
 }
 
-private func reportEntries(_ session: inout Connection, _ deadline: BootInstant) throws -> [ReportEntry] {
+func reportEntries(_ session: inout Connection, _ deadline: BootInstant) throws -> [ReportEntry] {
   try session.run(
     """
     SELECT c.relname, 'v', '', coalesce(obj_description(c.oid, 'pg_class'), '') FROM pg_class AS c
     WHERE c.relnamespace = 'report'::regnamespace AND c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT')
     UNION ALL
     SELECT p.proname, 'f',
-      coalesce((SELECT string_agg(a.name || ' ' || format_type(a.type, NULL), ',' ORDER BY a.number)
+      coalesce((SELECT string_agg(
+          a.name || CASE WHEN a.number <= p.pronargs - p.pronargdefaults THEN '= ' ELSE ' ' END
+            || format_type(a.type, NULL), ',' ORDER BY a.number)
         FROM unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a(name, type, number)), ''),
       coalesce(obj_description(p.oid, 'pg_proc'), '')
     FROM pg_proc AS p
@@ -93,8 +99,10 @@ private func reportEntries(_ session: inout Connection, _ deadline: BootInstant)
     let parsed = parameters.split(separator: ",").compactMap { text -> ReportEntry.Parameter? in
       let words = text.split(separator: " ", maxSplits: 1).map(String.init)
       guard words.count == 2 else { return nil }
+      let isRequired = words[0].hasSuffix("=")
+      let name = words[0].dropLast(isRequired ? 1 : 0)
       return ReportEntry.Parameter(
-        name: words[0].hasPrefix("p_") ? String(words[0].dropFirst(2)) : words[0], type: words[1])
+        name: String(name.hasPrefix("p_") ? name.dropFirst(2) : name), type: words[1], isRequired: isRequired)
     }
     return ReportEntry(name: name, isFunction: row[1] == "f", parameters: parsed, comment: comment)
   }
@@ -115,6 +123,14 @@ func reportCall(_ entry: ReportEntry, _ words: [String]) throws -> (call: String
     }
     values.append(pair[1])
     parts.append("\(identifier("p_" + parameter.name)) => $\(values.count)::\(parameter.type)")
+  }
+  let given = Set(words.map { $0.prefix { $0 != "=" } })
+  let missing = entry.parameters.filter { $0.isRequired && !given.contains($0.name[...]) }.map(\.name)
+  guard missing.isEmpty else {
+    let optional = entry.parameters.filter { !$0.isRequired }.map(\.name).joined(separator: ", ")
+    throw UsageError(
+      description: "\(entry.name) needs \(missing.map { $0 + "=VALUE" }.joined(separator: " "))"
+        + (optional.isEmpty ? "" : "; it takes as well: \(optional)"))
   }
   let name = "report.\(identifier(entry.name))"
   return (entry.isFunction ? "\(name)(\(parts.joined(separator: ", ")))" : name, values)

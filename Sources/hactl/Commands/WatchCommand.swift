@@ -7,8 +7,9 @@ let watchSpec = CommandSpec(
   name: "watch", usage: "HOST [-n COUNT]",
   summary: "show a host's figures each second; its agent sends them so often meanwhile",
   details: """
-    Asks the service to let the agent of HOST send samples each second, and prints the newest figures until Ctrl-C.
-    Ten seconds after that the agent goes back to its own interval.
+    Asks the service to let the agent of HOST send samples each second, and shows the newest figures until Ctrl-C: on a
+    terminal as one page that is drawn over, else as lines. Ten seconds after that the agent goes back to its own
+    interval.
     """,
   options: [OptionSpec(names: ["-n", "--count"], value: "COUNT", help: "how many times (default: until Ctrl-C)")],
   maximumOperands: 1)
@@ -21,7 +22,7 @@ func watch(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   guard (1...200).contains(host.utf8.count) else {
     throw UsageError(description: "\"\(host)\" is not the name of a host")
   }
-  var page = ""
+  let redraws = isTerminal(1)
   var shown = 0
   while count.map({ shown < $0 }) ?? true {
     // One session for as long as it lasts; a database that fails over is asked again.
@@ -30,8 +31,14 @@ func watch(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
       var session = try tool.openSession(nil, deadline: deadline)
       while count.map({ shown < $0 }) ?? true {
         let next = BootInstant.after(milliseconds: 1000)
-        page = try look(at: host, &session, tool.style)
-        tool.print(tool.style.colour ? "\u{1b}[H\u{1b}[2J" + page : page)
+        let page = try look(at: host, &session)
+        if redraws, let size = terminalSize(1) {
+          // Over the page before, so that nothing flickers; the last row stays empty, or the terminal would scroll.
+          let lines = page.lines(columns: size.columns, rows: size.rows - 1, tool.style)
+          tool.print("\u{1b}[H" + lines.map { $0 + "\u{1b}[K\n" }.joined() + "\u{1b}[J")
+        } else {
+          tool.print(page.lines(columns: 100, rows: nil, tool.style).joined(separator: "\n"))
+        }
         shown += 1
         sleep(until: next)
       }
@@ -46,7 +53,7 @@ func watch(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   return ExitCode.done
 }
 
-private func look(at host: String, _ session: inout Connection, _ style: Style) throws -> String {
+private func look(at host: String, _ session: inout Connection) throws -> WatchPage {
   let deadline = BootInstant.after(milliseconds: 5000)
   _ = try session.query(
     "SELECT ingest.watch_host($1, $2::integer)", [host, "\(watchSeconds)"], deadline: deadline)
@@ -74,29 +81,15 @@ private func look(at host: String, _ session: inout Connection, _ style: Style) 
     LIMIT 100
     """, [host], deadline: deadline
   ).rows.map(TextRow.init)
-  var lines = [style.bold("\(host)  \(rfc3339(wallMicroseconds: wallMicroseconds()))")]
-  guard let age = metrics.compactMap({ $0.number(3) }).min() else {
-    return lines[0]
-      + "\nno sample in 30 s: is standwatch-agent running there, and is \"\(host)\" its name in records?\n"
-  }
-  lines[0] += "  newest sample \(hundredths(age)) s old"
-  if !processes.isEmpty {
-    let rows = processes.map { row in
+  return WatchPage(
+    host: host, time: rfc3339(wallMicroseconds: wallMicroseconds()), age: metrics.compactMap { $0.number(3) }.min(),
+    metrics: metrics.map { row in
+      WatchPage.Metric(name: row[0] ?? "", labels: labels(json: row[1]), value: row.number(2) ?? .nan)
+    },
+    processes: processes.map { row in
       [
-        singleLine(row[0] ?? ""), singleLine(row[1] ?? ""), row.number(2).map { hundredths($0) } ?? "-", row[3] ?? "-",
-        row[4] ?? "-", row[5] ?? "-",
+        row[0].map(singleLine) ?? "", row[1].map(singleLine) ?? "", row.number(2).map { "\(short($0)) %" } ?? "-",
+        row.integer(3).map { bytes($0) } ?? "-", row[4] ?? "-", row[5] ?? "-",
       ]
-    }
-    lines.append(table([["PROCESS", "STATE", "CPU %", "MEMORY", "THREADS", "RESTARTS"]] + rows, indent: ""))
-  }
-  lines.append(
-    table(
-      metrics.map { row in
-        [singleLine(row[0] ?? ""), singleLine(row[1] ?? ""), row.number(2).map { hundredths($0) } ?? ""]
-      }, indent: ""))
-  return lines.joined(separator: "\n")
-}
-
-private func hundredths(_ value: Double) -> String {
-  abs(value) < 1e15 ? "\((value * 100).rounded() / 100)" : "\(value)"
+    })
 }

@@ -22,6 +22,11 @@ func checkDatabase(_ configuration: NodeConfiguration, _ tool: Tool, _ checkup: 
   try checkAnalysts(&session, deadline, &checkup)
   checkup.begin("cluster in PostgreSQL")
   if try checkCluster(&session, configuration, deadline, &checkup) { try checkStored(&session, deadline, &checkup) }
+  checkup.begin("what is monitored")
+  try checkHosts(&session, deadline, &checkup)
+  try checkRejected(&session, deadline, &checkup)
+  checkup.begin("retention")
+  try checkRetention(&session, deadline, &checkup)
 }
 
 private func checkServer(_ session: inout Connection, _ deadline: BootInstant, _ checkup: inout Checkup) throws {
@@ -219,7 +224,6 @@ private func checkStored(_ session: inout Connection, _ deadline: BootInstant, _
       """
       SELECT r.from_ts IS NOT NULL, extract(epoch FROM r.until_ts - now()) / 86400, \
       (SELECT coalesce(sum(g.last - g.first + 1), 0) FROM ingest.gap AS g WHERE g.at > now() - interval '7 days'), \
-      (SELECT count(*) FROM ingest.rejected AS j WHERE j.at > now() - interval '1 day'), \
       (SELECT coalesce(sum(s.messages), 0) FROM ingest.shed AS s WHERE s.at > now() - interval '1 day'), \
       (SELECT extract(epoch FROM now() - max(d.started_at)) / 86400 FROM ha.drill AS d WHERE d.verdict = 'passed') \
       FROM telemetry.accepted_range() AS r
@@ -238,16 +242,11 @@ private func checkStored(_ session: inout Connection, _ deadline: BootInstant, _
     checkup.warn(
       "\(grouped(lost)) acknowledged records were lost by PostgreSQL in the last 7 days", "SELECT * FROM ingest.gap")
   }
-  if let rejected = row.integer(3), rejected > 0 {
-    checkup.note(
-      "\(grouped(rejected)) records were rejected in the last day",
-      "SELECT reason, count(*) FROM ingest.rejected GROUP BY 1")
-  }
-  if let shed = row.integer(4), shed > 0 {
+  if let shed = row.integer(3), shed > 0 {
     checkup.note(
       "\(grouped(shed)) UDP messages were shed in the last day", "use syslog over TCP for what must not be lost")
   }
-  if let days = row.number(5), days < 90 {
+  if let days = row.number(4), days < 90 {
     checkup.fine("a drill passed \(milliseconds(days * 86_400_000)) ago")
   } else {
     checkup.note("no drill has passed in the last 90 days", "rehearse: hactl drill switchover, then hactl drill kill")

@@ -33,6 +33,12 @@ func checkProcesses(_ configuration: NodeConfiguration, _ status: NodeStatus?, _
         "it should be \(configuration.user ?? "another user"): journalctl -u standwatchd")
     }
   }
+  let scraped = status.ingest.scrape.filter { $0.isUp == true }.count
+  if let down = status.scrapesDown {
+    checkup.warn(down.problem, down.mend)
+  } else if status.isActive, scraped > 0 {
+    checkup.fine("\(scraped) scrape target\(scraped == 1 ? " is" : "s are") up")
+  }
   checkPriorities(status.pid, &checkup)
   checkFileLimit(status.pid, configuration.ingest.maxConnections, &checkup)
   // Readable only for root; as another user this is left out.

@@ -197,8 +197,23 @@ extension Situation {
           "a broken link, a firewall on UDP, or different keys: hactl doctor")
       }
     }
+    if let down = own.scrapesDown { warn(down.problem, down.mend) }
     if own.ingest.bufferLimitBytes > 0, own.ingest.bufferedBytes > own.ingest.bufferLimitBytes / 5 * 4 {
       warn("the intake is full: PostgreSQL is slower than the senders", "look at PostgreSQL's disk and locks")
     }
+  }
+}
+
+extension NodeStatus {
+  /// Targets that the active node can't scrape; nil where all answer, and on a node that does not scrape.
+  var scrapesDown: Trouble? {
+    let down = isActive ? ingest.scrape.filter { $0.isUp == false }.map(\.url) : []
+    guard let first = down.first else { return nil }
+    let names = down.prefix(3).joined(separator: ", ") + (down.count > 3 ? " and \(down.count - 3) more" : "")
+    return Trouble(
+      bad: false,
+      problem:
+        "\(down.count) of \(ingest.scrape.count) scrape target\(ingest.scrape.count == 1 ? "" : "s") down: \(names)",
+      mend: "curl -sS '\(first)' on \(node); journalctl -u standwatchd -g 'scrape target' has each reason")
   }
 }

@@ -14,14 +14,15 @@ func milliseconds(_ value: Double) -> String {
   if whole < 172_800 { return "\(whole / 3600) h \(whole / 60 % 60) min" }
   return "\(whole / 86400) d \(whole / 3600 % 24) h"
 }
-private func tenths(_ value: Double) -> String {
+func tenths(_ value: Double) -> String {
   let scaled = Int((value * 10).rounded())
   return scaled % 10 == 0 ? "\(scaled / 10)" : "\(scaled / 10).\(scaled % 10)"
 }
 func bytes(_ count: Int64) -> String {
   if count < 10 << 10 { return "\(count) B" }
   if count < 10 << 20 { return "\(count >> 10) KiB" }
-  return "\(count >> 20) MiB"
+  if count < 10 << 30 { return "\(count >> 20) MiB" }
+  return "\(count >> 30) GiB"
 }
 /// 1234567 -> 1 234 567
 func grouped(_ value: some BinaryInteger) -> String {
