@@ -10,7 +10,8 @@ struct AgentReport: Codable, Equatable {
   var pid: Int32 = 0
   var up_seconds = 0.0
   var memory_kib = 0
-  var cpu_percent = 0.0
+  /// Nil before the first whole interval.
+  var cpu_percent: Double?
 
   var connected = false
   var server = ""
@@ -36,6 +37,7 @@ struct AgentReport: Codable, Equatable {
   var dropped: Int64 = 0
   var damaged_segments = 0
   var missing: Int64 = 0
+  var loss_unknown = false
   var sync_failures = 0
   var spool_failure = ""
 
@@ -44,6 +46,9 @@ struct AgentReport: Codable, Equatable {
   var lines_taken: Int64 = 0
   var lines_refused: Int64 = 0
   var last_refused_line = ""
+
+  /// What is configured to be followed and is not.
+  var not_followed: [FollowTrouble] = []
 
   /// What is wrong, each with what to do; the first is the most urgent.
   var problems: [(problem: String, mend: String)] {
@@ -69,12 +74,15 @@ struct AgentReport: Codable, Equatable {
           "mend the connection, or raise spool.bytes"
         ))
     }
-    if damaged_segments > 0 {
+    if damaged_segments > 0 || missing > 0 || loss_unknown {
       found.append(
         (
-          "\(damaged_segments) damaged segments were set aside, \(missing) records are missing",
+          "\(damaged_segments) damaged segments were set aside, \(lossText)",
           "check the disk; *.damaged in \(spool_folder) can be removed"
         ))
+    }
+    for each in not_followed where each.isRefused {
+      found.append(("\(each.path) is not followed: \(each.reason)", each.mend))
     }
     if refused_by_service > 0 {
       found.append(
@@ -85,6 +93,12 @@ struct AgentReport: Codable, Equatable {
         ("\(lines_refused) lines of applications were refused: \(last_refused_line)", "mend the application"))
     }
     return found
+  }
+
+  private var lossText: String {
+    loss_unknown
+      ? "an unknown number of records is missing"
+      : "up to \(missing) records are missing (ingest.gap has those not sent)"
   }
 
   var json: String {
@@ -104,8 +118,10 @@ struct AgentReport: Codable, Equatable {
   var text: String {
     var lines: [String] = []
     for (problem, mend) in problems { lines += ["! \(problem)", "  \(mend)"] }
-    if lines.isEmpty { lines.append("all is well") }
-    let memory = "\(memory_kib / 1024) MiB, \(rounded(cpu_percent)) % of a core"
+    let absent = not_followed.filter { !$0.isRefused }
+    if lines.isEmpty { lines.append(absent.isEmpty ? "all is well" : "all is well, but some files are not there") }
+    for each in absent { lines += ["? \(each.path): \(each.reason)", "  \(each.mend)"] }
+    let memory = "\(memory_kib / 1024) MiB" + (cpu_percent.map { ", \(rounded($0)) % of a core" } ?? "")
     lines.append("agent        \(version) on \(host), pid \(pid), up \(Int(up_seconds)) s, \(memory)")
     lines.append(
       connected
@@ -124,7 +140,8 @@ struct AgentReport: Codable, Equatable {
     case version, host, pid, up_seconds, memory_kib, cpu_percent, connected, server, node, epoch, connects
     case seconds_since_ack, last_error, live, refused_by_service, last_refusal_by_service, stream, last_seq
     case durable_seq, acked_seq, spool_folder, spool_bytes, spool_limit, waiting, oldest_seconds, taken, dropped
-    case damaged_segments, missing, sync_failures, spool_failure, applications, applications_waiting, lines_taken
-    case lines_refused, last_refused_line
+    case damaged_segments, missing, loss_unknown, sync_failures, spool_failure, applications, applications_waiting,
+      lines_taken
+    case lines_refused, last_refused_line, not_followed
   }
 }

@@ -61,6 +61,8 @@ struct SpoolCounts: Equatable, Sendable {
   /// Segments that were set aside, and the records that are missing from them.
   var damagedSegments = 0
   var missing: Int64 = 0
+  /// Something is lost, and nothing says how many records were in it.
+  var isLossUnknown = false
   var syncFailures = 0
 }
 
@@ -73,19 +75,21 @@ struct SpoolCore: ~Copyable {
   var counts = SpoolCounts()
   /// On disk.
   var durable: SpoolMark
-  /// First seq that this run gave in the generation that it found; nil once the service was heard to be behind it, or
-  /// when the generation is this run's own.
-  var unconfirmedFrom: SpoolMark?
+  /// The first record of the growing generation that this run has not sent (of those before this run, all count as
+  /// sent). What the service says to have from here on is not ours: see `renumber`.
+  var unsentFrom: SpoolMark
   /// Files written since they were last made durable.
   var unsynced: [DataFile] = []
   var notes: [String: [UInt8]] = [:]
+  /// Of the next index.
+  var indexTurn: UInt64 = 0
   /// Why the last write failed; empty when it did not.
   var failure = ""
   /// Everything up to here was acknowledged.
   var acked: SpoolMark
   /// The segment that this run grows is still to be made: the disk was full when it started.
-  private var beginning: Beginning?
-  private struct Beginning {
+  var beginning: Beginning?
+  struct Beginning {
     var generation: Int
     var stream: StreamName
     var first: Int64
@@ -102,13 +106,15 @@ struct SpoolCore: ~Copyable {
     segmentLimit = min(max(limit / 16, 64 << 10), 4 << 20)
     durable = SpoolMark(generation: 0, seq: 0)
     acked = durable
+    unsentFrom = durable
     let isClean = try recover()
     let last = segments.last
     if let last, isClean {
       beginning = Beginning(generation: last.generation, stream: last.stream, first: last.next)
-      unconfirmedFrom = SpoolMark(generation: last.generation, seq: last.next)
+      unsentFrom = SpoolMark(generation: last.generation, seq: last.next)
     } else {
       beginning = Beginning(generation: (last?.generation ?? 0) + 1, stream: SpoolCore.newStream(), first: 1)
+      unsentFrom = SpoolMark(generation: (last?.generation ?? 0) + 1, seq: 1)
     }
     do throws(SystemError) {
       try beginIfDue()
@@ -268,6 +274,12 @@ struct SpoolCore: ~Copyable {
 }
 
 extension SpoolCore {
+  /// What to write beside the segments before anything up to `written` counts as durable.
+  mutating func nextIndex() -> SpoolIndex {
+    defer { indexTurn &+= 1 }
+    return SpoolIndex(mark: written, stream: active.stream, notes: notes, turn: indexTurn)
+  }
+
   /// These files were made durable after everything up to `mark` had been written.
   mutating func synced(_ files: [DataFile], through mark: SpoolMark) {
     // The file that grew at that time may have been written to since: it stays in the list.

@@ -24,9 +24,9 @@ enum SpoolPiece: Equatable {
 }
 
 extension SpoolCore {
-  /// The stream to begin with.
+  /// The stream to begin with. An empty segment of an older one marks its lost end, which the service has to hear of.
   var oldest: (generation: Int, stream: StreamName, first: Int64) {
-    let segment = segments.first { $0.count > 0 } ?? active
+    let segment = segments.first { $0.count > 0 || $0.generation < active.generation } ?? active
     return (segment.generation, segment.stream, segment.first)
   }
 
@@ -66,6 +66,7 @@ extension SpoolCore {
       }
       if frame.first + Int64(frame.count) > cursor.next {
         cursor.next = number(bytes, frame, from: cursor.next, upTo: most, into: &lines)
+        if cursor.generation == unsentFrom.generation { unsentFrom.seq = max(unsentFrom.seq, cursor.next) }
         if frame.first + Int64(frame.count) <= cursor.next { cursor.offset += frame.end }
         return .lines(through: cursor.next - 1)
       }

@@ -25,12 +25,56 @@ extension SpoolCore {
     for index in segments.indices.dropFirst() where segments[index].generation == segments[index - 1].generation {
       counts.missing += segments[index].first - segments[index - 1].next
     }
+    countLostBeginnings(found)
+    let index = SpoolIndex.read(folder)
+    if let index { indexTurn = index.turn &+ 1 }
+    let reached = segments.last.map { SpoolMark(generation: $0.generation, seq: $0.next - 1) }
+    if let index, reached.map({ $0 < index.mark }) ?? true {
+      try endLost(index, found)
+      isClean = false
+    } else if index == nil, counts.damagedSegments > 0 {
+      counts.isLossUnknown = true
+      log(.error, "an unknown number of records is missing from the spool")
+    } else if let index, reached == index.mark, !isClean, let notes = index.notes {
+      self.notes = notes
+    }
     // Files that hold nothing leave no trace but their generation, which must not be given again.
     if let last = found.last, segments.last?.generation != last.generation {
       try begin(generation: last.generation, stream: last.stream, first: last.first)
       isClean = false
     }
     return isClean
+  }
+
+  /// Holes before the first record that a generation still has; the last generation's end is the index's matter.
+  private mutating func countLostBeginnings(_ found: [Found]) {
+    var generation = 0
+    for each in found where each.generation != generation {
+      generation = each.generation
+      if let kept = segments.first(where: { $0.generation == generation }) {
+        counts.missing += max(0, kept.first - each.first)
+      } else if generation != found.last?.generation, counts.damagedSegments > 0 {
+        counts.isLossUnknown = true
+      }
+    }
+  }
+
+  /// The spool was durable up to a record that is not there: an empty segment behind it makes the service write down,
+  /// as a gap of the stream, what it did not get. The notes are those of that record.
+  private mutating func endLost(_ index: SpoolIndex, _ found: [Found]) throws(SystemError) {
+    let (generation, last) = (index.mark.generation, index.mark.seq)
+    let kept = segments.last.flatMap { $0.generation == generation ? $0.next : nil }
+    let from = kept ?? found.first { $0.generation == generation }?.first
+    if let from { counts.missing += max(0, last + 1 - from) } else { counts.isLossUnknown = true }
+    if let notes = index.notes { self.notes = notes }
+    log(
+      .error, "the spool lost its end",
+      [
+        "stream": "\(index.stream)", "through": "\(last)",
+        "records": from.map { "up to \(max(0, last + 1 - $0))" } ?? "unknown",
+        "positions": index.notes == nil ? "lost" : "kept",
+      ])
+    try begin(generation: generation, stream: index.stream, first: last + 1)
   }
 
   private static func parse(_ name: String) -> Found? {
@@ -87,7 +131,7 @@ extension SpoolCore {
     counts.damagedSegments += 1
     log(
       .error, "damaged segment set aside",
-      ["file": name + ".damaged", "records": "\(runs.reduce(0) { $0 + $1.count })", "runs": "\(runs.count)"])
+      ["file": name + ".damaged", "kept_records": "\(runs.reduce(0) { $0 + $1.count })", "runs": "\(runs.count)"])
     try setAside(name)
     for run in runs where run.count > 0 {
       // What another segment has already is not taken twice.
@@ -148,25 +192,28 @@ extension SpoolCore {
     durable = written
   }
 
-  /// The service has numbers of this generation that this run gave without the service having heard of them: the spool
-  /// lost its end, or is an older copy of itself. What this run took goes to a new stream.
+  /// The service has numbers of this generation that this run never sent: the spool lost its end, or is an older copy
+  /// of itself (a backup, a machine that went back to a snapshot, running or not). What this run has not sent goes to a
+  /// new stream; what it has is what the service has.
   ///
-  /// A crash in the middle of this can leave records in both streams.
+  /// A crash in the middle of this, or a snapshot with records not sent yet, can leave records in both streams.
   mutating func renumber(now: Int64) throws(SystemError) {
-    guard let from = unconfirmedFrom else { return }
-    let old = segments.filter { $0.generation == from.generation && $0.first >= from.seq }
+    let from = unsentFrom
+    let old = segments.filter { $0.generation == from.generation && ($0.next > from.seq || $0.first >= from.seq) }
     try begin(generation: from.generation + 1, stream: SpoolCore.newStream(), first: 1)
+    beginning = nil
     for segment in old {
       let bytes = try segment.file.read(at: 0, count: segment.bytes)
       var at = SpoolFormat.headerBytes
       while let frame = FrameView(bytes.span, at: at, segment.stream, firstAtLeast: segment.first) {
         at = frame.end
-        if frame.count == 0 { continue }
+        let sent = Int(clamping: max(0, from.seq - frame.first))
+        if frame.count <= sent { continue }
         let again = SpoolFormat.frame(
-          active.stream, first: active.next, at: frame.wall, count: frame.count, notes: Array(bytes[frame.notes]),
-          lines: Array(bytes[frame.lines]))
+          active.stream, first: active.next, at: frame.wall, count: frame.count - sent,
+          notes: Array(bytes[frame.notes]), lines: SpoolCore.lines(bytes[frame.lines], behind: sent))
         if active.bytes + again.count > segmentLimit && active.count > 0 { try rotate(now: now) }
-        try write(again, count: frame.count, now: frame.wall)
+        try write(again, count: frame.count - sent, now: frame.wall)
       }
     }
     try active.file.sync()
@@ -176,9 +223,18 @@ extension SpoolCore {
       try removeFile("\(folder)/\(segment.name)")
       segments.removeAll { $0.generation == segment.generation && $0.first == segment.first }
     }
-    unconfirmedFrom = nil
+    unsentFrom = SpoolMark(generation: active.generation, seq: 1)
     log(
       .error, "the spool was older than what the service has: records go to a new stream",
       ["stream": "\(active.stream)", "records": "\(active.next - 1)"])
+  }
+  /// What follows the first `count` lines.
+  private static func lines(_ lines: ArraySlice<UInt8>, behind count: Int) -> [UInt8] {
+    var rest = lines
+    for _ in 0..<count {
+      guard let newline = rest.firstIndex(of: 0x0a) else { return [] }
+      rest = rest[(newline + 1)...]
+    }
+    return Array(rest)
   }
 }
