@@ -36,6 +36,7 @@ final class Exchange {
   }
   let limits: HTTPLimits
   let admit: (HTTPRequest) -> HTTPAdmission
+  let refuse: (HTTPRequest, HTTPRefusal) -> HTTPAnswer
   let answer: (HTTPRequest) -> HTTPAnswer
   /// By the address of libmicrohttpd's connection, which is one connection's until it was told to be closed.
   var clients: [UInt: Client] = [:]
@@ -49,9 +50,10 @@ final class Exchange {
   private var next: UInt64 = 1
 
   init(
-    limits: HTTPLimits, admit: @escaping (HTTPRequest) -> HTTPAdmission, answer: @escaping (HTTPRequest) -> HTTPAnswer
+    limits: HTTPLimits, admit: @escaping (HTTPRequest) -> HTTPAdmission,
+    refuse: @escaping (HTTPRequest, HTTPRefusal) -> HTTPAnswer, answer: @escaping (HTTPRequest) -> HTTPAnswer
   ) {
-    (self.limits, self.admit, self.answer) = (limits, admit, answer)
+    (self.limits, self.admit, self.refuse, self.answer) = (limits, admit, refuse, answer)
   }
 
   func closeLate(_ now: BootInstant) {
@@ -95,7 +97,7 @@ final class Exchange {
   }
   func resumeAll() {
     for upload in uploads.values where upload.isSuspended {
-      upload.answer = HTTPAnswer(status: 503, text: "stopping, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+      upload.answer = refuse(upload.request, .stopping)
       resume(upload)
     }
   }
@@ -106,7 +108,7 @@ final class Exchange {
   func begin(_ connection: OpaquePointer, _ request: HTTPRequest, _ seen: SeenHeaders) -> Begun {
     let client = UInt(bitPattern: connection)
     clients[client]?.requests += 1
-    if let fault = seen.fault { return .ended(HTTPAnswer(status: 400, text: "\(fault)\n")) }
+    if let fault = seen.fault { return .ended(refuse(request, .malformed(fault))) }
     let upload: Upload
     switch admit(request) {
     case .refuse(let answer): return .ended(answer)
@@ -114,8 +116,8 @@ final class Exchange {
       if seen.hasBody { return .ended(HTTPAnswer(status: 413, text: "a body is not taken here\n")) }
       upload = unsafe Upload(next, client, connection, request, takesBody: false)
     case .body:
-      guard (seen.length ?? 0) <= limits.bodyBytes else { return .ended(tooLarge) }
-      guard bodyBytes + (seen.length ?? 0) <= limits.allBodiesBytes else { return .ended(full) }
+      guard (seen.length ?? 0) <= limits.bodyBytes else { return .ended(refuse(request, tooLarge)) }
+      guard bodyBytes + (seen.length ?? 0) <= limits.allBodiesBytes else { return .ended(refuse(request, .full)) }
       upload = unsafe Upload(next, client, connection, request, takesBody: true)
       upload.request.body.reserveCapacity(min(seen.length ?? 0, 65_536))
       clients[client]?.deadline = .after(milliseconds: limits.bodyMilliseconds)
@@ -134,9 +136,9 @@ final class Exchange {
       if !upload.takesBody {
         upload.refusal = HTTPAnswer(status: 413, text: "a body is not taken here\n")
       } else if upload.received > limits.bodyBytes {
-        upload.refusal = tooLarge
+        upload.refusal = refuse(upload.request, tooLarge)
       } else if bodyBytes + bytes.count > limits.allBodiesBytes {
-        upload.refusal = full
+        upload.refusal = refuse(upload.request, .full)
       }
       if upload.refusal != nil {
         bodyBytes -= upload.counted
@@ -174,13 +176,7 @@ final class Exchange {
     clients[client]?.deadline = .after(milliseconds: limits.requestMilliseconds)
   }
 
-  private var tooLarge: HTTPAnswer {
-    HTTPAnswer(status: 413, text: "the body has more than \(limits.bodyBytes) bytes: send it in parts\n")
-  }
-  private var full: HTTPAnswer {
-    HTTPAnswer(
-      status: 503, text: "too many bodies are on their way, try again\n", headers: [HTTPHeader("Retry-After", "1")])
-  }
+  private var tooLarge: HTTPRefusal { .tooLarge(limit: limits.bodyBytes) }
 }
 
 /// Headers of one request as they are read.

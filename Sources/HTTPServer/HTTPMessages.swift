@@ -53,6 +53,32 @@ public enum HTTPAdmission: Equatable, Sendable {
   case refuse(HTTPAnswer)
 }
 
+/// Why the server itself answers a request whose body would have been taken.
+public enum HTTPRefusal: Equatable, Sendable {
+  /// The headers leave in doubt where the body ends.
+  case malformed(String)
+  /// The body has more than this many bytes.
+  case tooLarge(limit: Int)
+  /// Too many bodies are on their way.
+  case full
+  /// The server ends.
+  case stopping
+
+  /// The answer where the protocol of a path asks for no other.
+  public var plain: HTTPAnswer {
+    switch self {
+    case .malformed(let fault): HTTPAnswer(status: 400, text: "\(fault)\n")
+    case .tooLarge(let limit):
+      HTTPAnswer(status: 413, text: "the body has more than \(limit) bytes: send it in parts\n")
+    case .full:
+      HTTPAnswer(
+        status: 503, text: "too many bodies are on their way, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+    case .stopping:
+      HTTPAnswer(status: 503, text: "stopping, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+    }
+  }
+}
+
 /// Names a request that waits for its answer.
 public struct HTTPTicket: Hashable, Sendable {
   let number: UInt64

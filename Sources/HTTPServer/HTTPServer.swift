@@ -9,12 +9,12 @@ public import Platform
   private let exchange: Exchange
 
   /// `admit` is called with the headers of each request, `answer` with those admitted as plain; both on the thread that
-  /// calls `run`, and must not block.
+  /// calls `run`, and must not block. `refuse` words the refusal of a request that has a body.
   public init(
     limits: HTTPLimits = HTTPLimits(), admit: @escaping (HTTPRequest) -> HTTPAdmission,
-    answer: @escaping (HTTPRequest) -> HTTPAnswer
+    refuse: @escaping (HTTPRequest, HTTPRefusal) -> HTTPAnswer, answer: @escaping (HTTPRequest) -> HTTPAnswer
   ) throws(SystemError) {
-    exchange = Exchange(limits: limits, admit: admit, answer: answer)
+    exchange = Exchange(limits: limits, admit: admit, refuse: refuse, answer: answer)
     let bounds = sw_http_limits(
       connections: limits.connections, connections_per_address: limits.connectionsPerAddress,
       idle_seconds: UInt32(clamping: max(limits.requestMilliseconds, limits.bodyMilliseconds) / 1000 + 1),

@@ -62,6 +62,8 @@ public enum DeliveryOutcome: Equatable, Sendable {
   case stored(isDuplicate: Bool, rejects: [DeliveryReject])
   /// Nothing may be acknowledged; the sender may try again after this many seconds (the node stops, or is full).
   case unavailable(retryAfterSeconds: Int)
+  /// As `unavailable`, but others may still be taken: this source alone has its share of what may be under way.
+  case overShare(retryAfterSeconds: Int)
   /// It can never be stored as it is (too many records, a key used for other contents): a repetition won't help.
   case refused(reason: String)
 }

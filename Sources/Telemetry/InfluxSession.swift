@@ -39,7 +39,7 @@ public struct InfluxSession: Sendable {
     underWay -= 1
     switch outcome {
     case .stored: return isClosed && underWay == 0 ? [.close(reason: "")] : []
-    case .unavailable:
+    case .unavailable, .overShare:
       isClosed = true
       return [.close(reason: "can't take records now; what was not committed is lost")]
     case .refused(let reason):

@@ -58,6 +58,8 @@ private func text(_ answer: HTTPAnswer) -> String { String(decoding: answer.body
       #expect(answer(stored).status == 204 && answer(stored).body.isEmpty)
       let late = answer(.unavailable(retryAfterSeconds: 3))
       #expect(late.status == 503 && late.headers.contains(HTTPHeader("Retry-After", "3")))
+      let throttled = answer(.overShare(retryAfterSeconds: 2))
+      #expect(throttled.status == 429 && throttled.headers.contains(HTTPHeader("Retry-After", "2")))
       #expect(answer(.refused(reason: "too many")).status == 400)
       let (some, partial) = try delivery(path, partly, query)
       #expect(
@@ -92,7 +94,7 @@ private func text(_ answer: HTTPAnswer) -> String { String(decoding: answer.body
     #expect(ping.status == 204 && ping.headers.contains { $0.name == "X-Influxdb-Version" })
     #expect(try immediate("/ping", "", [:], method: "HEAD").status == 204)
     #expect(try text(immediate("/health", "", [:], method: "GET")).contains(#""status":"pass""#))
-    #expect(IngestRoutes.find("GET", "/health")?.unavailable(1).status == 503)
+    #expect(IngestRoutes.find("GET", "/health")?.failed(.unavailable(retryAfterSeconds: 1), "").status == 503)
     #expect(try immediate("/query", "q=CREATE+DATABASE+%22telegraf%22", [:]).status == 200)
     #expect(try immediate("/query", "", ["q": "create database \"x\""]).status == 200)
     for q in ["", "q=", "q=DROP+DATABASE+x", "q=SELECT+1", "q=CREATE", "x=CREATE+DATABASE"] {

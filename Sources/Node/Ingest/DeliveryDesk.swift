@@ -58,7 +58,8 @@ struct DeliveryDesk {
   private(set) var open: [UInt64: OpenDelivery] = [:]
   private var byKey: [DeliveryKey: UInt64] = [:]
   private(set) var bytes = 0
-  private var bytesBySource: [String: Int] = [:]
+  private struct Share { var count = 0, bytes = 0 }
+  private var shares: [String: Share] = [:]
   private var next: UInt64 = 1
   /// Connections with deliveries that found no room; they are not read until there is some.
   var parked: [UInt64] = []
@@ -77,10 +78,17 @@ struct DeliveryDesk {
 
   func find(_ key: DeliveryKey) -> OpenDelivery? { byKey[key].flatMap { open[$0] } }
 
+  enum Room: Equatable {
+    case free
+    /// The source has its share: bytes, or a quarter of all deliveries. Others may still find room.
+    case sourceFull
+    case full
+  }
   /// Whether `more` bytes of `source` fit. One delivery always does, however large it is.
-  func hasRoom(_ more: Int, of source: String, total: Int, perSource: Int, count: Int) -> Bool {
-    let held = bytesBySource[source] ?? 0
-    return open.count < count && (bytes == 0 || bytes + more <= total) && (held == 0 || held + more <= perSource)
+  func room(_ more: Int, of source: String, total: Int, perSource: Int, count: Int) -> Room {
+    let held = shares[source] ?? Share()
+    if held.count > 0 && (held.bytes + more > perSource || held.count >= count / 4) { return .sourceFull }
+    return open.count < count && (bytes == 0 || bytes + more <= total) ? .free : .full
   }
   mutating func take(
     _ delivery: Delivery, kind: String, key: DeliveryKey?, lane: Int, bytes more: Int, from origin: DeliveryOrigin
@@ -91,7 +99,8 @@ struct DeliveryDesk {
     open[taken.number] = taken
     if let key { byKey[key] = taken.number }
     bytes += more
-    bytesBySource[taken.source, default: 0] += more
+    shares[taken.source, default: Share()].count += 1
+    shares[taken.source, default: Share()].bytes += more
     return taken
   }
   /// Forgets it; its rows may still be under way.
@@ -99,8 +108,10 @@ struct DeliveryDesk {
     guard let closed = open.removeValue(forKey: number) else { return nil }
     if let key = closed.key { byKey[key] = nil }
     bytes -= closed.bytes
-    let left = (bytesBySource[closed.source] ?? 0) - closed.bytes
-    bytesBySource[closed.source] = left > 0 ? left : nil
+    var left = shares[closed.source] ?? Share()
+    left.count -= 1
+    left.bytes -= closed.bytes
+    shares[closed.source] = left.count > 0 ? left : nil
     return closed
   }
 }

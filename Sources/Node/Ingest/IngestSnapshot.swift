@@ -25,7 +25,7 @@ public struct IngestSnapshot: Sendable, Equatable {
     public var repeated = 0
     /// Never storable as they were.
     public var refused = 0
-    /// Told to come again: the node stopped, or was full.
+    /// Told to come again: the node stopped, or was full, or the source had its share.
     public var unavailable = 0
     /// Of them, those that found a bound reached.
     public var turnedAway = 0

@@ -12,7 +12,12 @@ extension Intake {
     let key = delivery.key.map { DeliveryDesk.key(kind: kind, source: delivery.source, $0) }
     if let key, let other = desk.find(key) { return join(other, delivery, origin) }
     let bytes = delivery.heldBytes
-    guard hasRoom(for: delivery, bytes) else {
+    switch room(for: delivery, bytes) {
+    case .free: break
+    case .sourceFull:
+      counters.deliveries.turnedAway += 1
+      return tell(origin, .overShare(retryAfterSeconds: 1))
+    case .full:
       counters.deliveries.turnedAway += 1
       return tell(origin, .unavailable(retryAfterSeconds: 1))
     }
@@ -24,8 +29,8 @@ extension Intake {
     fill(front)
     dispatch(front, .now())
   }
-  func hasRoom(for delivery: Delivery, _ bytes: Int) -> Bool {
-    desk.hasRoom(
+  func room(for delivery: Delivery, _ bytes: Int) -> DeliveryDesk.Room {
+    desk.room(
       bytes, of: delivery.source, total: bufferLimit / 2, perSource: configuration.ingest.perSourceBytes,
       count: settings.deliveriesUnderWay)
   }
@@ -47,7 +52,8 @@ extension Intake {
   /// The same delivery is under way already, from an earlier attempt or another connection.
   private func join(_ other: OpenDelivery, _ delivery: Delivery, _ origin: DeliveryOrigin) {
     if other.digest != delivery.digest { return tell(origin, .refused(reason: keyConflict)) }
-    guard other.origins.count < 64 else { return tell(origin, .unavailable(retryAfterSeconds: 1)) }
+    // Its source is part of the key: all of them are one sender's.
+    guard other.origins.count < 64 else { return tell(origin, .overShare(retryAfterSeconds: 1)) }
     other.origins.append(origin)
   }
   // MARK: into batches
@@ -130,7 +136,7 @@ extension Intake {
   private func tell(_ origin: DeliveryOrigin, _ outcome: DeliveryOutcome) {
     switch outcome {
     case .stored: break
-    case .unavailable: counters.deliveries.unavailable += 1
+    case .unavailable, .overShare: counters.deliveries.unavailable += 1
     case .refused(let reason):
       counters.deliveries.refused += 1
       count(reason, in: &counters.refusedByReason)
@@ -187,7 +193,7 @@ extension Intake {
   private func submitParked(_ connection: ClientConnection) {
     guard let wire = connection.wire.delivering else { return }
     while let (number, delivery) = connection.parked.first, !connection.isClosed {
-      if isServing, !hasRoom(for: delivery, delivery.heldBytes) {
+      if isServing, room(for: delivery, delivery.heldBytes) != .free {
         if !connection.isParked { desk.parked.append(connection.token) }
         connection.isParked = true
         return

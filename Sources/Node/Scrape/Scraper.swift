@@ -129,7 +129,7 @@ struct Scraper: ~Copyable {
     busy.remove(index)
     switch reply.outcome {
     case .stored: snapshot.targets[index].stored += 1
-    case .unavailable, .refused: snapshot.targets[index].lost += 1
+    case .unavailable, .overShare, .refused: snapshot.targets[index].lost += 1
     }
   }
 

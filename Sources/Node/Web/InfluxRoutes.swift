@@ -8,11 +8,13 @@ enum InfluxRoutes {
     [
       IngestRoute(
         method: "POST", path: "/write", kind: "influx-v1",
-        unavailable: { Version.one.unavailable(retryAfterSeconds: $0) }, decode: { decode($0, .one) }),
+        failed: { fault, _ in Version.one.failure(fault) }, decode: { decode($0, .one) }),
       IngestRoute(
         method: "POST", path: "/api/v2/write", kind: "influx-v2",
-        unavailable: { Version.two.unavailable(retryAfterSeconds: $0) }, decode: { decode($0, .two) }),
-      IngestRoute(method: "POST", path: "/query", kind: "influx-query", decode: query),
+        failed: { fault, _ in Version.two.failure(fault) }, decode: { decode($0, .two) }),
+      IngestRoute(
+        method: "POST", path: "/query", kind: "influx-query", failed: { fault, _ in Version.one.failure(fault) },
+        decode: query),
     ]
     + ["GET", "HEAD"].flatMap { method in
       [
@@ -20,7 +22,7 @@ enum InfluxRoutes {
           method: method, path: "/ping", kind: "influx-ping",
           decode: { _ in .answer(HTTPAnswer(status: 204, headers: headers, body: [])) }),
         IngestRoute(
-          method: method, path: "/health", kind: "influx-health", unavailable: { unhealthy($0) },
+          method: method, path: "/health", kind: "influx-health", failed: { fault, _ in unhealthy(fault) },
           decode: { _ in .answer(json(200, health("pass", "ready for writes"))) }),
       ]
     }
@@ -47,10 +49,16 @@ enum InfluxRoutes {
         return json(status, object, more: more + [HTTPHeader("X-Platform-Error-Code", code)])
       }
     }
-    func unavailable(retryAfterSeconds: Int) -> HTTPAnswer {
-      error(
-        503, "unavailable", "can't take points now, try again",
-        more: [HTTPHeader("Retry-After", String(max(1, retryAfterSeconds)))])
+    func failure(_ fault: RouteFault) -> HTTPAnswer {
+      let code: String
+      switch fault {
+      case .unavailable: code = "unavailable"
+      case .overShare: code = "too many requests"
+      case .tooLarge: code = "request too large"
+      case .malformed: code = "invalid"
+      case .unknownEncoding: code = "unsupported media type"
+      }
+      return error(fault.status, code, fault.text("points"), more: fault.headers)
     }
   }
 
@@ -92,7 +100,8 @@ enum InfluxRoutes {
     _ outcome: DeliveryOutcome, _ version: Version, refused: Int, firstFault: String?, records: Int
   ) -> HTTPAnswer {
     switch outcome {
-    case .unavailable(let seconds): return version.unavailable(retryAfterSeconds: seconds)
+    case .unavailable(let seconds): return version.failure(.unavailable(retryAfterSeconds: seconds))
+    case .overShare(let seconds): return version.failure(.overShare(retryAfterSeconds: seconds))
     case .refused(let reason): return version.error(400, "invalid", reason)
     case .stored(_, let rejects):
       let later = rejects.filter { $0.index < records }
@@ -119,10 +128,13 @@ enum InfluxRoutes {
         body: Array(#"{"results":[{"statement_id":0}]}"#.utf8)))
   }
 
-  private static func unhealthy(_ retryAfterSeconds: Int) -> HTTPAnswer {
-    json(
-      503, health("fail", "not the active node, or it can't take records now"),
-      more: [HTTPHeader("Retry-After", String(max(1, retryAfterSeconds)))])
+  private static func unhealthy(_ fault: RouteFault) -> HTTPAnswer {
+    switch fault {
+    case .unavailable, .overShare:
+      json(
+        fault.status, health("fail", "not the active node, or it can't take records now"), more: fault.headers)
+    case .tooLarge, .malformed, .unknownEncoding: json(fault.status, health("fail", fault.text()), more: fault.headers)
+    }
   }
   private static func health(_ status: String, _ message: String) -> JSONObject {
     var object = JSONObject()

@@ -25,10 +25,13 @@ struct HTTPBody: Equatable, Sendable {
   /// SHA-256 of the bytes: the key where a repeated body is a repetition.
   var digest: [UInt8] { sha256(bytes) }
   /// Without parameters, in lower case; empty when there is none.
-  var contentType: String {
-    let value = (headers["content-type"] ?? "").split(separator: ";", omittingEmptySubsequences: false).first ?? ""
-    return value.lowercased().filter { $0 != " " && $0 != "\t" }
-  }
+  var contentType: String { mediaType(headers) }
+}
+
+/// Of `Content-Type`: without parameters, in lower case; empty when there is none.
+func mediaType(_ headers: [String: String]) -> String {
+  let value = (headers["content-type"] ?? "").split(separator: ";", omittingEmptySubsequences: false).first ?? ""
+  return value.lowercased().filter { $0 != " " && $0 != "\t" }
 }
 
 /// What a route makes of a body.
@@ -43,8 +46,8 @@ struct IngestRoute: Sendable {
   var path: String
   /// Tells the keys of one route's senders from another's; never changes.
   var kind: String
-  /// How this protocol says that nothing can be taken now (a standby, or full), for its senders to try again.
-  var unavailable: @Sendable (_ retryAfterSeconds: Int) -> HTTPAnswer = { .unavailable(retryAfterSeconds: $0) }
+  /// How this protocol says what no decoder has a part in; `type` is the request's media type.
+  var failed: @Sendable (_ fault: RouteFault, _ type: String) -> HTTPAnswer = { fault, _ in fault.plain }
   var decode: @Sendable (HTTPBody) -> RouteDecision
 }
 
@@ -59,10 +62,40 @@ enum IngestRoutes {
   static func methods(_ path: String) -> [String] { all.filter { $0.path == path }.map(\.method) }
 }
 
-extension HTTPAnswer {
-  static func unavailable(retryAfterSeconds: Int) -> HTTPAnswer {
-    HTTPAnswer(
-      status: 503, text: "can't take records now, try again\n",
-      headers: [HTTPHeader("Retry-After", String(max(1, retryAfterSeconds)))])
+/// Why a request is refused that no decoder has seen, or that was no fault of its body.
+enum RouteFault: Equatable, Sendable {
+  /// A standby, or full: nobody's records are taken.
+  case unavailable(retryAfterSeconds: Int)
+  /// This source has its share of what may be under way.
+  case overShare(retryAfterSeconds: Int)
+  case tooLarge(String)
+  case malformed(String)
+  case unknownEncoding
+
+  var status: Int {
+    switch self {
+    case .unavailable: 503
+    case .overShare: 429
+    case .tooLarge: 413
+    case .malformed: 400
+    case .unknownEncoding: 415
+    }
   }
+  /// `things` is what the protocol calls its records.
+  func text(_ things: String = "records") -> String {
+    switch self {
+    case .unavailable: "can't take \(things) now, try again"
+    case .overShare: "too many \(things) of this source are under way, try again"
+    case .tooLarge(let text), .malformed(let text): text
+    case .unknownEncoding: "Content-Encoding: gzip or deflate"
+    }
+  }
+  var headers: [HTTPHeader] {
+    switch self {
+    case .unavailable(let seconds), .overShare(let seconds): [HTTPHeader("Retry-After", String(max(1, seconds)))]
+    case .tooLarge, .malformed: []
+    case .unknownEncoding: [HTTPHeader("Accept-Encoding", "gzip, deflate")]
+    }
+  }
+  var plain: HTTPAnswer { HTTPAnswer(status: status, text: text() + "\n", headers: headers) }
 }

@@ -4,9 +4,7 @@ internal import Telemetry
 
 let jsonLinesRoute = IngestRoute(
   method: "POST", path: "/ingest", kind: "http /ingest",
-  unavailable: { seconds in
-    jsonAnswer(503, #"{"error":"can't take records now, try again"}"#, retryAfterSeconds: seconds)
-  },
+  failed: { fault, _ in jsonFailure(fault) },
   decode: decodeJSONLines)
 
 /// What senders of lines of JSON call them; curl says the first two when it is not told.
@@ -49,14 +47,15 @@ private func jsonAnswer(to outcome: DeliveryOutcome, _ numbers: [Int32]) -> HTTP
       #"{"stored":\#(numbers.count - rejects.count),"rejected":\#(rejects.count),"duplicate":\#(isDuplicate),"#
       + #""rejects":[\#(reasons.joined(separator: ","))]\#(omitted)}"#
     return jsonAnswer(!numbers.isEmpty && rejects.count == numbers.count ? 400 : 200, text)
-  case .unavailable(let seconds): return jsonLinesRoute.unavailable(seconds)
+  case .unavailable(let seconds): return jsonFailure(.unavailable(retryAfterSeconds: seconds))
+  case .overShare(let seconds): return jsonFailure(.overShare(retryAfterSeconds: seconds))
   case .refused(let reason):
     return jsonAnswer(reason == keyConflict ? 422 : 400, #"{"error":\#(jsonText(reason))}"#)
   }
 }
-private func jsonAnswer(_ status: Int, _ json: String, retryAfterSeconds: Int? = nil) -> HTTPAnswer {
-  HTTPAnswer(
-    status: status, type: "application/json",
-    headers: retryAfterSeconds.map { [HTTPHeader("Retry-After", String(max(1, $0)))] } ?? [],
-    body: Array((json + "\n").utf8))
+private func jsonFailure(_ fault: RouteFault) -> HTTPAnswer {
+  jsonAnswer(fault.status, #"{"error":\#(jsonText(fault.text()))}"#, headers: fault.headers)
+}
+private func jsonAnswer(_ status: Int, _ json: String, headers: [HTTPHeader] = []) -> HTTPAnswer {
+  HTTPAnswer(status: status, type: "application/json", headers: headers, body: Array((json + "\n").utf8))
 }

@@ -1,6 +1,6 @@
 // `POST /v1/logs`, `/v1/metrics` and `/v1/traces`: OTLP/HTTP, in Protocol Buffers and in JSON.
 //
-// Status codes as the specification uses them: 400, 413 and 415 must not be retried, 503 should. What is stored in part
+// Status codes as the specification uses them: 400, 413 and 415 must not be retried, 429 and 503 should. What is stored in part
 // is a success that tells how many items were refused.
 internal import HTTPServer
 internal import Telemetry
@@ -8,8 +8,8 @@ internal import Telemetry
 let otlpRoutes = OTLPSignal.allCases.map { signal in
   IngestRoute(
     method: "POST", path: "/v1/\(signal.rawValue)", kind: "otlp \(signal.rawValue)",
-    // Before the body is here, its encoding does not matter yet: this one is what senders use unless told otherwise.
-    unavailable: { otlpUnavailable(.protobuf, retryAfterSeconds: $0) },
+    // What is neither of both is answered as senders would send unless told otherwise.
+    failed: { fault, type in otlpFailure(fault, OTLPEncoding(contentType: type) ?? .protobuf) },
     decode: { decodeOTLP($0, signal) })
 }
 
@@ -57,7 +57,8 @@ private struct OTLPAnswer: Sendable {
       return HTTPAnswer(
         status: 200, type: encoding.contentType,
         body: OTLPAnswers.stored(signal, encoding, refused: count, reason: reason))
-    case .unavailable(let seconds): return otlpUnavailable(encoding, retryAfterSeconds: seconds)
+    case .unavailable(let seconds): return otlpFailure(.unavailable(retryAfterSeconds: seconds), encoding)
+    case .overShare(let seconds): return otlpFailure(.overShare(retryAfterSeconds: seconds), encoding)
     case .refused(let reason): return otlpFailure(400, .invalidArgument, reason, encoding)
     }
   }
@@ -69,8 +70,12 @@ private func otlpFailure(
   HTTPAnswer(
     status: status, type: encoding.contentType, headers: headers, body: OTLPAnswers.status(code, text, encoding))
 }
-private func otlpUnavailable(_ encoding: OTLPEncoding, retryAfterSeconds: Int) -> HTTPAnswer {
-  otlpFailure(
-    503, .unavailable, "can't take records now, try again", encoding,
-    headers: [HTTPHeader("Retry-After", String(max(1, retryAfterSeconds)))])
+private func otlpFailure(_ fault: RouteFault, _ encoding: OTLPEncoding) -> HTTPAnswer {
+  let code: OTLPAnswers.Code
+  switch fault {
+  case .unavailable: code = .unavailable
+  case .overShare, .tooLarge: code = .resourceExhausted
+  case .malformed, .unknownEncoding: code = .invalidArgument
+  }
+  return otlpFailure(fault.status, code, fault.text(), encoding, headers: fault.headers)
 }

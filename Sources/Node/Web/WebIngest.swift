@@ -21,10 +21,12 @@ struct WebIngest: ~Copyable {
   private struct Waiting {
     var ticket: HTTPTicket
     var route: IngestRoute
+    var type: String
     var answer: @Sendable (DeliveryOutcome) -> HTTPAnswer
     var bytes: Int
     var until: BootInstant
     var isTold = false
+    var unavailable: HTTPAnswer { route.failed(.unavailable(retryAfterSeconds: 1), type) }
   }
   private let ingest: Ingest
   private let limits: WebIngestLimits
@@ -46,12 +48,21 @@ struct WebIngest: ~Copyable {
       let allowed = methods.joined(separator: ", ")
       return .refuse(HTTPAnswer(status: 405, text: "only \(allowed)\n", headers: [HTTPHeader("Allow", allowed)]))
     }
-    guard ingest.isServing else { return .refuse(route.unavailable(1)) }
-    guard encoding(of: request) != nil else {
-      let header = HTTPHeader("Accept-Encoding", "gzip, deflate")
-      return .refuse(HTTPAnswer(status: 415, text: "Content-Encoding: gzip or deflate\n", headers: [header]))
-    }
+    let type = mediaType(request.headers)
+    guard ingest.isServing else { return .refuse(route.failed(.unavailable(retryAfterSeconds: 1), type)) }
+    guard encoding(of: request) != nil else { return .refuse(route.failed(.unknownEncoding, type)) }
     return .body
+  }
+  /// What the server refuses, in the words of the request's protocol.
+  static func refuse(_ request: HTTPRequest, _ refusal: HTTPRefusal) -> HTTPAnswer {
+    guard let route = IngestRoutes.find(request.method, request.path) else { return refusal.plain }
+    let fault: RouteFault
+    switch refusal {
+    case .malformed(let text): fault = .malformed(text)
+    case .tooLarge(let limit): fault = .tooLarge("the body has more than \(limit) bytes: send it in parts")
+    case .full, .stopping: fault = .unavailable(retryAfterSeconds: 1)
+    }
+    return route.failed(fault, mediaType(request.headers))
   }
 
   private enum Encoding { case plain, packed(CompressionFormat) }
@@ -75,20 +86,21 @@ struct WebIngest: ~Copyable {
       do throws(CompressionError) {
         body.bytes = try inflate(request.body, limit: limits.deliveries.inflatedBytes, format: format)
       } catch {
+        let fault: RouteFault
         switch error {
-        case .tooLarge: server.finish(ticket, HTTPAnswer(status: 413, text: "\(error)\n"))
-        case .damaged: server.finish(ticket, HTTPAnswer(status: 400, text: "the body \(error)\n"))
+        case .tooLarge: fault = .tooLarge("\(error)")
+        case .damaged: fault = .malformed("the body \(error)")
         }
-        return
+        return server.finish(ticket, route.failed(fault, body.contentType))
       }
     }
     switch route.decode(body) {
     case .answer(let answer): server.finish(ticket, answer)
-    case .deliver(let delivery, let answer): submit(ticket, route, delivery, answer, &server)
+    case .deliver(let delivery, let answer): submit(ticket, route, body.contentType, delivery, answer, &server)
     }
   }
   private mutating func submit(
-    _ ticket: HTTPTicket, _ route: IngestRoute, _ delivery: Delivery,
+    _ ticket: HTTPTicket, _ route: IngestRoute, _ type: String, _ delivery: Delivery,
     _ answer: @escaping @Sendable (DeliveryOutcome) -> HTTPAnswer, _ server: inout HTTPServer
   ) {
     let bytes = delivery.heldBytes
@@ -97,10 +109,10 @@ struct WebIngest: ~Copyable {
     let number = next
     guard !isFull,
       ingest.deliver(delivery, kind: route.kind, WebTicket(number: number, reply: replies))
-    else { return server.finish(ticket, route.unavailable(1)) }
+    else { return server.finish(ticket, route.failed(.unavailable(retryAfterSeconds: 1), type)) }
     next += 1
     waiting[number] = Waiting(
-      ticket: ticket, route: route, answer: answer, bytes: bytes,
+      ticket: ticket, route: route, type: type, answer: answer, bytes: bytes,
       until: .after(milliseconds: limits.answerMilliseconds))
     waitingBytes += bytes
   }
@@ -124,7 +136,7 @@ struct WebIngest: ~Copyable {
           server.run()
         }
       }
-      if told == nil { server.finish(done.ticket, done.route.unavailable(1)) }
+      if told == nil { server.finish(done.ticket, done.unavailable) }
     }
   }
   /// Tells those who wait too long to try again.
@@ -132,7 +144,7 @@ struct WebIngest: ~Copyable {
     let now = BootInstant.now()
     for (number, one) in waiting where !one.isTold && one.until <= now {
       waiting[number]?.isTold = true
-      server.finish(one.ticket, one.route.unavailable(1))
+      server.finish(one.ticket, one.unavailable)
     }
   }
   func nextDeadline() -> BootInstant? { waiting.values.lazy.filter { !$0.isTold }.map(\.until).min() }

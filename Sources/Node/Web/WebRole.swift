@@ -58,6 +58,8 @@ public final class WebRole: Sendable {
     let counted = Guarded(HTTPCounts())
     var server = try HTTPServer(limits: limits) { request in
       ingest.flatMap { WebIngest.admit(request, $0) } ?? admitPage(request)
+    } refuse: { request, refusal in
+      WebIngest.refuse(request, refusal)
     } answer: { request in
       var told = status()
       told.http = httpStatus(counted.withLock { $0 })

@@ -85,7 +85,7 @@ public struct ForwardSession: Sendable {
       if hasEnded && underWay.isEmpty { actions += close("") }
       return actions
     // Without an acknowledgement the client sends the chunk again, to whoever is active then.
-    case .unavailable: return close("")
+    case .unavailable, .overShare: return close("")
     case .refused(let reason): return close(reason)
     }
   }

@@ -56,7 +56,7 @@ public struct ZabbixSession: Sendable {
     case .stored(_, let rejects):
       return answered(processed: total - min(rejects.count, total), total: total, microseconds: now - since)
     // No answer: the sender knows that it has to repeat.
-    case .unavailable: return close("")
+    case .unavailable, .overShare: return close("")
     case .refused(let reason): return refused(reason)
     }
   }

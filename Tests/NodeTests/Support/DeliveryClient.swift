@@ -63,7 +63,7 @@ final class DeliveryClient {
     for attempt in 1... {
       switch try deliver(delivery) {
       case .stored: return attempt
-      case .unavailable: sleep(until: .after(milliseconds: 20))
+      case .unavailable, .overShare: sleep(until: .after(milliseconds: 20))
       case .refused(let reason): throw TestTimeout(what: "storing, refused: \(reason)")
       }
       if BootInstant.now() > deadline { break }
