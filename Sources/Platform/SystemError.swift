@@ -15,6 +15,10 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   public static let damagedDisk = SystemError(call: "read back", code: EIO)
   /// The process or the machine has no descriptor left.
   public var meansNoDescriptors: Bool { code == EMFILE || code == ENFILE }
+  /// Nothing has that name.
+  public var meansAbsent: Bool { code == ENOENT || code == ENOTDIR }
+  /// This user may not.
+  public var meansForbidden: Bool { code == EACCES || code == EPERM }
   /// It may be different at the next try, without anybody doing something.
   public var isTemporary: Bool { meansNoDescriptors || [ENOSPC, EIO, ENOMEM, EDQUOT, EAGAIN].contains(code) }
   public var description: String { "\(call): \(errorText(code))" }

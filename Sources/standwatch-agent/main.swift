@@ -8,12 +8,12 @@ private let usage = """
   Collects what happens on this host, keeps it on disk and sends it to the Standwatch service, exactly once.
 
     --config FILE   the agent's configuration (default /etc/standwatch-agent/agent.json5)
-    --check         read and check the configuration, then exit
+    --check         read and check the configuration, and whether this user can read what is to be followed
     --status        ask the running agent how it fares; --json for programs
     --version       print the version
     --help          print this text
 
-  Exit status: 0 stopped as asked, or all is well; 1 something is wrong (--status), or failed and may be tried again;
+  Exit status: 0 stopped as asked, or all is well; 1 something is wrong (--status, --check), or failed and may be tried again;
   64 wrong arguments; 69 no agent answers; 78 refused to start (the log says why and how to mend it).
   Documentation: README.md.
   """

@@ -68,6 +68,8 @@ struct Followers: ~Copyable {
   /// Readable when one of them has something new; what has no descriptor is asked at every turn (`turnMilliseconds`).
   var descriptors: [Int32] { files.compactMap(\.descriptor) + (journal?.descriptor.map { [$0] } ?? []) }
   static let turnMilliseconds: Int64 = 250
+  /// What is to be followed and is not, as the last search found it.
+  var troubles: [FollowTrouble] { files.flatMap(\.troubles) + (journal?.troubles ?? []) }
 
   /// `positions` are those that the spool took last.
   init(_ settings: FollowSettings, host: String, positions: [String: [UInt8]]) {

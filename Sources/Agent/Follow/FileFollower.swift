@@ -20,6 +20,8 @@ final class FileFollower {
   private var scanDue = BootInstant(nanoseconds: 0)
   private var turn = 0
   private var toldFull = false
+  /// Found by the last search: what is to be followed and is not.
+  private(set) var troubles: [FollowTrouble] = []
 
   static let greatestFiles = 1000
   static let scanMilliseconds: Int64 = 10_000
@@ -101,6 +103,7 @@ final class FileFollower {
       }
     }
     var present: Set<String> = []
+    var troubles = found.troubles
     for path in found.paths {
       guard let identity = fileIdentity(path), identity.isRegular else { continue }
       let key = key(identity)
@@ -108,9 +111,10 @@ final class FileFollower {
       if let file = files.first(where: { $0.key == key }) {
         (file.path, file.goneSince) = (path, nil)
       } else {
-        open(path, now)
+        if let trouble = open(path, now) { troubles.append(trouble) }
       }
     }
+    self.troubles = FollowTrouble.bounded(troubles)
     for file in files where file.goneSince == nil && !present.contains(file.key) { file.goneSince = now }
     if isFirstScan { openRotated(now, &batch) }
     isFirstScan = false
@@ -121,16 +125,23 @@ final class FileFollower {
   }
   private func key(_ identity: FileIdentity) -> String { "file:\(name):\(identity.device):\(identity.inode)" }
 
-  private func open(_ path: String, _ now: BootInstant) {
+  /// Why it is not followed, if it is not.
+  private func open(_ path: String, _ now: BootInstant) -> FollowTrouble? {
     guard files.count < Self.greatestFiles else {
       if !toldFull { log(.warning, "too many files to follow", ["at": path, "most": "\(Self.greatestFiles)"]) }
       toldFull = true
-      return
+      return nil
     }
-    // Gone since the search, or not ours to read: the next search tries again.
-    guard let file = try? openFile(path), let identity = fileIdentity(file.raw), identity.isRegular else { return }
+    let file: Descriptor
+    do throws(SystemError) {
+      file = try openFile(path)
+    } catch {
+      // Gone since the search, or not ours to read: the next search tries again.
+      return FollowTrouble(path, error)
+    }
+    guard let identity = fileIdentity(file.raw), identity.isRegular else { return nil }
     let key = key(identity)
-    if files.contains(where: { $0.key == key }) { return }
+    if files.contains(where: { $0.key == key }) { return nil }
     var position = FilePosition(device: identity.device, inode: identity.inode, offset: 0, path: path)
     if let old = claim(key, identity, file.raw) {
       position = old
@@ -138,6 +149,7 @@ final class FileFollower {
       position.offset = identity.size
     }
     files.append(FollowedFile(key: key, path: path, file: file, identity: identity, at: position, now: now))
+    return nil
   }
   /// The position of before the start, if it is this file's.
   private func claim(_ key: String, _ identity: FileIdentity, _ descriptor: Int32) -> FilePosition? {

@@ -1,13 +1,25 @@
 // Files that patterns of paths lead to, with a bound on what is looked at.
 internal import Platform
 
-/// Paths of plain files, sorted, at most `limit`; and the folders that were looked into, which are worth watching.
-func findFiles(_ patterns: [String], exclude: [String], limit: Int) -> (paths: [String], folders: Set<String>) {
+struct FoundFiles {
+  /// Of plain files, sorted.
+  var paths: [String] = []
+  /// That were looked into: they are worth watching.
+  var folders: Set<String> = []
+  /// Patterns that lead to nothing, each with the reason.
+  var troubles: [FollowTrouble] = []
+}
+
+/// At most `limit` files.
+func findFiles(_ patterns: [String], exclude: [String], limit: Int) -> FoundFiles {
   var found: Set<String> = []
   var folders: Set<String> = []
+  var troubles: [FollowTrouble] = []
   for pattern in patterns {
     let names = pattern.split(separator: "/").map(String.init)
     var here = [""]
+    // Of the first folder that could not be looked into.
+    var refusal: FollowTrouble?
     for (index, name) in names.enumerated() {
       var next: [String] = []
       for folder in here where next.count < limit {
@@ -17,19 +29,48 @@ func findFiles(_ patterns: [String], exclude: [String], limit: Int) -> (paths: [
           next.append("\(folder)/\(name)")
           continue
         }
-        // Not there, or not ours to read: nothing to follow yet.
-        for candidate in (try? namesInFolder(folder.isEmpty ? "/" : folder)) ?? []
+        for candidate in listed(folder.isEmpty ? "/" : folder, &refusal)
         where globMatches(name, candidate) && (!candidate.hasPrefix(".") || name.hasPrefix(".")) && next.count < limit {
           next.append("\(folder)/\(candidate)")
         }
       }
       here = next
     }
+    if found.count >= limit { break }
+    var isFound = false
     for path in here where found.count < limit && !isExcluded(path, exclude) && fileIdentity(path)?.isRegular == true {
       found.insert(path)
+      isFound = true
+    }
+    if let refusal {
+      troubles.append(refusal)
+    } else if !isFound {
+      troubles.append(reason(pattern, here.first))
     }
   }
-  return (found.sorted(), folders)
+  return FoundFiles(paths: found.sorted(), folders: folders, troubles: troubles)
+}
+
+/// None where the folder is not there, or not ours to read.
+private func listed(_ folder: String, _ refusal: inout FollowTrouble?) -> [String] {
+  do throws(SystemError) {
+    return try namesInFolder(folder)
+  } catch {
+    let trouble = FollowTrouble(folder, error)
+    if refusal == nil, trouble.isRefused { refusal = trouble }
+    return []
+  }
+}
+
+/// Why a pattern leads to nothing; `candidate`: the first name that it led to.
+private func reason(_ pattern: String, _ candidate: String?) -> FollowTrouble {
+  guard let candidate else { return .matchesNothing(pattern) }
+  do throws(SystemError) {
+    _ = try openFile(candidate)
+    return .isNoFile(candidate)
+  } catch {
+    return FollowTrouble(candidate, error)
+  }
 }
 
 /// By the whole path or by its last name.

@@ -24,6 +24,10 @@ final class JournalFollower {
   private var failures = 0
   private(set) var starts = 0
   private(set) var unreadable = 0
+  /// Looked for now and then: journalctl says nothing of what it may not read.
+  private(set) var troubles: [FollowTrouble] = []
+  private var lookDue = BootInstant(nanoseconds: 0)
+  static let lookMilliseconds: Int64 = 60_000
 
   static let key = "journal"
   static let greatestLine = 256 << 10
@@ -47,7 +51,6 @@ final class JournalFollower {
   init(_ settings: JournalSettings, host: String, positions: [String: [UInt8]]) {
     (self.settings, self.host) = (settings, host)
     program = settings.program ?? findProgram("journalctl")
-    if program == nil { log(.notice, "no journalctl here, the journal is not read") }
     guard let saved = positions[Self.key] else { return }
     let parts = saved.split(separator: 0x0a, maxSplits: 1)
     guard parts.count == 2, let time = Int64(String(decoding: parts[0], as: UTF8.self)), time >= 0 else { return }
@@ -56,6 +59,10 @@ final class JournalFollower {
 
   /// Adds entries until the batch is full.
   func follow(at now: SampleTime, into batch: inout FollowBatch) {
+    if now.boot >= lookDue {
+      lookDue = now.boot.adding(milliseconds: Self.lookMilliseconds)
+      troubles = journalTroubles(settings)
+    }
     guard let program else { return }
     if output == nil {
       guard now.boot >= startDue else { return }

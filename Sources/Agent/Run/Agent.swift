@@ -9,14 +9,8 @@ public let agentVersion = "0.1.0"
 private struct Boards: Sendable {
   let ship = Guarded(ShipStatus())
   let local = Guarded(LocalStatus())
-  let usage = Guarded(Usage())
-}
-/// For the agent's own use of the processor.
-private struct Usage: Sendable {
-  var ticks: Int64 = 0
-  var at = BootInstant.now()
-  var percent = 0.0
-  let began = BootInstant.now()
+  let troubles = Guarded<[FollowTrouble]>([])
+  let usage = Guarded(OwnUsage(began: .now(), intervalMilliseconds: CollectRole.liveMilliseconds))
 }
 
 /// Runs until SIGTERM or SIGINT; the process's exit status.
@@ -50,7 +44,9 @@ public func runAgent(configurationPath: String) -> Int32 {
       }.run()
     }
     let collect = try RoleThread(name: "collect") {
-      var role = CollectRole(settings, spool: spool, inbox: collectNotes) { ownMetrics(spool, boards) }
+      var role = CollectRole(settings, spool: spool, inbox: collectNotes, board: boards.troubles) {
+        ownMetrics(spool, boards)
+      }
       role.run()
     }
     let apps = try RoleThread(name: "local") { local.run() }
@@ -104,6 +100,7 @@ private func report(_ settings: AgentSettings, _ spool: Spool, _ boards: Boards)
   let local = boards.local.withLock { $0 }
   (report.applications, report.applications_waiting) = (local.connections, local.waiting)
   (report.lines_taken, report.lines_refused, report.last_refused_line) = (local.taken, local.refused, local.lastRefusal)
+  report.not_followed = boards.troubles.withLock { $0 }
   return report
 }
 
@@ -111,20 +108,18 @@ private func report(_ settings: AgentSettings, _ spool: Spool, _ boards: Boards)
 private func ownMetrics(_ spool: Spool, _ boards: Boards) -> [(String, Double)] {
   let wall = wallMicroseconds()
   let ticks = processorMicroseconds()
-  let percent: Double = boards.usage.withLock {
-    let now = BootInstant.now()
-    let passed = now.milliseconds(since: $0.at) * 1000
-    if passed > 0 { $0.percent = Double(ticks - $0.ticks) * 100 / passed }
-    ($0.ticks, $0.at) = (ticks, now)
+  let percent = boards.usage.withLock {
+    $0.look(ticks, at: .now())
     return $0.percent
   }
   let (bytes, waiting, oldest, dropped) = spool.with { core in
     (core.bytes, core.waiting, core.oldestWall, core.counts.dropped)
   }
-  return [
+  var metrics = [
     ("agent.spool_bytes", Double(bytes)), ("agent.waiting", Double(waiting)),
     ("agent.lag_seconds", oldest.map { Double(max(0, wall - $0)) / 1_000_000 } ?? 0),
     ("agent.dropped", Double(dropped)), ("agent.memory_bytes", Double(residentKilobytes()) * 1024),
-    ("agent.cpu_percent", percent),
   ]
+  if let percent { metrics.append(("agent.cpu_percent", percent)) }
+  return metrics
 }

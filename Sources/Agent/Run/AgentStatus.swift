@@ -10,7 +10,8 @@ struct AgentReport: Codable, Equatable {
   var pid: Int32 = 0
   var up_seconds = 0.0
   var memory_kib = 0
-  var cpu_percent = 0.0
+  /// Nil before the first whole interval.
+  var cpu_percent: Double?
 
   var connected = false
   var server = ""
@@ -45,6 +46,9 @@ struct AgentReport: Codable, Equatable {
   var lines_refused: Int64 = 0
   var last_refused_line = ""
 
+  /// What is configured to be followed and is not.
+  var not_followed: [FollowTrouble] = []
+
   /// What is wrong, each with what to do; the first is the most urgent.
   var problems: [(problem: String, mend: String)] {
     var found: [(String, String)] = []
@@ -76,6 +80,9 @@ struct AgentReport: Codable, Equatable {
           "check the disk; *.damaged in \(spool_folder) can be removed"
         ))
     }
+    for each in not_followed where each.isRefused {
+      found.append(("\(each.path) is not followed: \(each.reason)", each.mend))
+    }
     if refused_by_service > 0 {
       found.append(
         ("the service refused \(refused_by_service) records: \(last_refusal_by_service)", "ingest.rejected has them"))
@@ -104,8 +111,10 @@ struct AgentReport: Codable, Equatable {
   var text: String {
     var lines: [String] = []
     for (problem, mend) in problems { lines += ["! \(problem)", "  \(mend)"] }
-    if lines.isEmpty { lines.append("all is well") }
-    let memory = "\(memory_kib / 1024) MiB, \(rounded(cpu_percent)) % of a core"
+    let absent = not_followed.filter { !$0.isRefused }
+    if lines.isEmpty { lines.append(absent.isEmpty ? "all is well" : "all is well, but some files are not there") }
+    for each in absent { lines += ["? \(each.path): \(each.reason)", "  \(each.mend)"] }
+    let memory = "\(memory_kib / 1024) MiB" + (cpu_percent.map { ", \(rounded($0)) % of a core" } ?? "")
     lines.append("agent        \(version) on \(host), pid \(pid), up \(Int(up_seconds)) s, \(memory)")
     lines.append(
       connected
@@ -125,6 +134,6 @@ struct AgentReport: Codable, Equatable {
     case seconds_since_ack, last_error, live, refused_by_service, last_refusal_by_service, stream, last_seq
     case durable_seq, acked_seq, spool_folder, spool_bytes, spool_limit, waiting, oldest_seconds, taken, dropped
     case damaged_segments, missing, sync_failures, spool_failure, applications, applications_waiting, lines_taken
-    case lines_refused, last_refused_line
+    case lines_refused, last_refused_line, not_followed
   }
 }

@@ -13,6 +13,7 @@ struct CollectRole: ~Copyable {
   private let settings: AgentSettings
   private let spool: Spool
   private let inbox: Mailbox<CollectNote>
+  private let board: Guarded<[FollowTrouble]>
   private let own: () -> [(String, Double)]
   private var collectors: Collectors
   private var followers: Followers
@@ -21,17 +22,20 @@ struct CollectRole: ~Copyable {
   private var nextTurn = BootInstant.now()
   /// What followers gave and the spool had no room for: nothing more is asked of them before it is taken.
   private var pending = FollowBatch()
+  /// What the log and the board were told last.
+  private var told: [FollowTrouble] = []
   /// Samples that were dropped since the last that was taken.
   private var dropped: (count: Int, from: Int64)?
 
-  private static let liveMilliseconds: Int64 = 1000
+  static let liveMilliseconds: Int64 = 1000
   private static let retryMilliseconds: Int64 = 250
 
-  /// `own`: the agent's metrics of itself.
+  /// `board`: what is not followed, for the status; `own`: the agent's metrics of itself.
   init(
-    _ settings: AgentSettings, spool: Spool, inbox: Mailbox<CollectNote>, own: @escaping () -> [(String, Double)]
+    _ settings: AgentSettings, spool: Spool, inbox: Mailbox<CollectNote>, board: Guarded<[FollowTrouble]>,
+    own: @escaping () -> [(String, Double)]
   ) {
-    (self.settings, self.spool, self.inbox, self.own) = (settings, spool, inbox, own)
+    (self.settings, self.spool, self.inbox, self.board, self.own) = (settings, spool, inbox, board, own)
     collectors = Collectors(settings.collect, host: settings.host, app: settings.app)
     followers = Followers(settings.follow, host: settings.host, positions: spool.notes)
   }
@@ -93,11 +97,27 @@ struct CollectRole: ~Copyable {
       .event(.init(kind: "agent.samples_dropped", attributes: attributes)))
   }
 
+  /// Each change once; for a file that nobody may read says nothing itself.
+  private mutating func tell(_ troubles: [FollowTrouble]) {
+    for new in troubles where !told.contains(new) {
+      log(
+        new.isRefused ? .warning : .notice, "not followed",
+        ["path": new.path, "reason": new.reason, "mend": new.mend])
+    }
+    for old in told where !troubles.contains(where: { $0.path == old.path }) {
+      log(.notice, "nothing in the way any more", ["path": old.path])
+    }
+    told = troubles
+    board.withLock { $0 = troubles }
+  }
+
   private mutating func follow(_ now: SampleTime) {
     nextTurn = now.boot.adding(milliseconds: Followers.turnMilliseconds)
     // A bounded turn: samples are on time also while a large file is caught up with.
     for _ in 0..<16 {
       if pending.isEmpty { followers.follow(at: now, into: &pending) }
+      let troubles = followers.troubles
+      if troubles != told { tell(troubles) }
       if pending.isEmpty { return }
       let isFull = pending.isFull
       switch spool.append(pending.records, notes: pending.positions, worth: .kept) {

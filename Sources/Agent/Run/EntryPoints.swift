@@ -2,12 +2,18 @@
 internal import Configuration
 internal import Platform
 
-/// `standwatch-agent --check`: reads and checks the configuration; the process's exit status.
+/// `standwatch-agent --check`: reads and checks the configuration, and looks whether this process's user can read what
+/// is to be followed; the process's exit status: 78 for a wrong configuration, 1 when something can't be read.
 public func checkAgentConfiguration(path: String) -> Int32 {
   do {
     let settings = try AgentSettings.load(path: path)
     print("\(path): agent of host \(settings.host), sending to \(settings.servers[0]), as it should be")
-    return 0
+    let troubles = followTroubles(settings.follow)
+    for each in troubles {
+      print(each.isRefused ? "! \(each.path) can't be followed: \(each.reason)" : "? \(each.path): \(each.reason)")
+      print("  \(each.mend)")
+    }
+    return troubles.contains(where: \.isRefused) ? 1 : 0
   } catch {
     print(error)
     return 78

@@ -59,12 +59,6 @@ final class LaneFront {
   func hasRoom(_ rows: Int, _ bytes: Int) -> Bool {
     !isFenced && filling.batch.rowCount < rows && filling.batch.byteCount < bytes && !filling.batch.isFullOfNames
   }
-  /// Whether rows of others follow those of the delivery in this batch. Its claim is of consecutive rows: it goes on in
-  /// the next batch.
-  func isInterrupted(_ delivery: UInt64) -> Bool {
-    guard let last = filling.batch.parts.last, last.delivery == delivery else { return false }
-    return last.rows.upperBound != filling.batch.rowCount
-  }
   /// What one connection may add before the others have their turn: all that is left when nobody waits, else its part
   /// of a batch. Otherwise each of many senders of tiny records fills a whole batch, and the others wait for minutes.
   func share(_ rows: Int, _ bytes: Int) -> (rows: Int, bytes: Int) {
