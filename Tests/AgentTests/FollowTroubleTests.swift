@@ -4,10 +4,14 @@ import Testing
 
 @testable import Agent
 
-/// As another user reads files: of this thread alone, so the body must not wait for another one.
+// Of the header sys/fsuid.h, which no module has: both take a uid_t and return an int, and change one thread alone.
+@_silgen_name("setfsuid") private func setfsuid(_ user: UInt32) -> Int32
+@_silgen_name("setfsgid") private func setfsgid(_ group: UInt32) -> Int32
+
+/// As another user reads files: of this thread, so the body must not wait for another one.
 private func asNobody<Answer>(_ body: () throws -> Answer) rethrows -> Answer {
-  _ = setfsuid(65_534)
   _ = setfsgid(65_534)
+  _ = setfsuid(65_534)
   defer {
     _ = setfsuid(geteuid())
     _ = setfsgid(getegid())
