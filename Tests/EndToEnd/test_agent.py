@@ -237,6 +237,31 @@ class Damage(LabTest):
         self.assertEqual((status["damaged_segments"], status["missing"]), (1, 1))
         agent.kill()
 
+    def test_an_overwritten_spool_says_how_much_is_lost_and_the_service_writes_it_down(self):
+        agent = Agent(self.world, collect={"intervalMilliseconds": 600_000})
+        agent.wait_sent()
+        gaps = int(self.world.database.value("SELECT count(*) FROM ingest.gap"))
+        self.world.network.cut(CLIENT)
+        self.addCleanup(lambda: self.world.network.mend(CLIENT))
+        self.write(agent, "LOST", range(1, 41))
+        wait_until(lambda: agent.status()["durable_seq"] == agent.status()["last_seq"], 10, "all is durable")
+        agent.kill()
+        folder = os.path.join(agent.folder, "spool")
+        for name in os.listdir(folder):
+            if name.endswith(".seg"):
+                path = os.path.join(folder, name)
+                size = os.path.getsize(path)
+                with open(path, "wb") as file:
+                    file.write(os.urandom(size))
+        agent.start()
+        self.assertGreaterEqual(agent.status()["missing"], 40)
+        self.world.network.mend(CLIENT)
+        self.write(agent, "LOST", [41])
+        wait_until(lambda: (41, 1) in self.stored("LOST"), 40, lambda: f"the last is stored: {agent.tail()}", every=0.2)
+        self.assertEqual(self.stored("LOST"), [(41, 1)])
+        self.assertEqual(self.world.database.value("SELECT count(*) FROM ingest.gap"), str(gaps + 1))
+        agent.kill()
+
     def test_an_old_copy_of_the_spool_takes_no_number_that_the_service_has(self):
         agent = Agent(self.world, collect={"intervalMilliseconds": 600_000})
         self.write(agent, "OLD", range(1, 11))

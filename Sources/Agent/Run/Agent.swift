@@ -95,7 +95,7 @@ private func report(_ settings: AgentSettings, _ spool: Spool, _ boards: Boards)
     if let oldest = core.oldestWall { report.oldest_seconds = seconds(since: oldest) }
     (report.taken, report.dropped, report.missing) = (core.counts.taken, core.counts.dropped, core.counts.missing)
     (report.damaged_segments, report.sync_failures) = (core.counts.damagedSegments, core.counts.syncFailures)
-    report.spool_failure = core.failure
+    (report.spool_failure, report.loss_unknown) = (core.failure, core.counts.isLossUnknown)
   }
   let local = boards.local.withLock { $0 }
   (report.applications, report.applications_waiting) = (local.connections, local.waiting)

@@ -37,6 +37,7 @@ struct AgentReport: Codable, Equatable {
   var dropped: Int64 = 0
   var damaged_segments = 0
   var missing: Int64 = 0
+  var loss_unknown = false
   var sync_failures = 0
   var spool_failure = ""
 
@@ -73,10 +74,10 @@ struct AgentReport: Codable, Equatable {
           "mend the connection, or raise spool.bytes"
         ))
     }
-    if damaged_segments > 0 {
+    if damaged_segments > 0 || missing > 0 || loss_unknown {
       found.append(
         (
-          "\(damaged_segments) damaged segments were set aside, \(missing) records are missing",
+          "\(damaged_segments) damaged segments were set aside, \(lossText)",
           "check the disk; *.damaged in \(spool_folder) can be removed"
         ))
     }
@@ -92,6 +93,12 @@ struct AgentReport: Codable, Equatable {
         ("\(lines_refused) lines of applications were refused: \(last_refused_line)", "mend the application"))
     }
     return found
+  }
+
+  private var lossText: String {
+    loss_unknown
+      ? "an unknown number of records is missing"
+      : "up to \(missing) records are missing (ingest.gap has those not sent)"
   }
 
   var json: String {
@@ -133,7 +140,8 @@ struct AgentReport: Codable, Equatable {
     case version, host, pid, up_seconds, memory_kib, cpu_percent, connected, server, node, epoch, connects
     case seconds_since_ack, last_error, live, refused_by_service, last_refusal_by_service, stream, last_seq
     case durable_seq, acked_seq, spool_folder, spool_bytes, spool_limit, waiting, oldest_seconds, taken, dropped
-    case damaged_segments, missing, sync_failures, spool_failure, applications, applications_waiting, lines_taken
+    case damaged_segments, missing, loss_unknown, sync_failures, spool_failure, applications, applications_waiting,
+      lines_taken
     case lines_refused, last_refused_line, not_followed
   }
 }

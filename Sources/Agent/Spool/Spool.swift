@@ -19,6 +19,7 @@ final class Spool: Sendable {
   /// Told whenever more is durable.
   private let listeners: [Mailbox<Note>]
   private let lock: Descriptor
+  private let folder: String
 
   /// Nil when another agent has the folder.
   static func open(_ settings: AgentSettings.SpoolSettings, listeners: [Mailbox<Note>]) throws(SystemError) -> Spool? {
@@ -31,6 +32,7 @@ final class Spool: Sendable {
   ) throws(SystemError) {
     self.lock = lock
     self.listeners = listeners
+    folder = settings.folder
     syncMilliseconds = settings.syncMilliseconds
     work = try Mailbox(capacity: 16)
     let core = try SpoolCore(folder: settings.folder, limit: settings.bytes, now: wallMicroseconds())
@@ -144,16 +146,17 @@ final class Spool: Sendable {
     }
   }
   private func sync() {
-    let (files, mark) = state.withLock { state in
+    let (files, index) = state.withLock { state -> ([DataFile], SpoolIndex?) in
       state.isUrgent = false
-      return (state.core.unsynced, state.core.written)
+      return state.core.unsynced.isEmpty ? ([], nil) : (state.core.unsynced, state.core.nextIndex())
     }
-    if files.isEmpty { return }
+    guard let index else { return }
     do throws(SystemError) {
       for file in files { try file.sync() }
+      writeIndex(index)
       state.withLock { state in
         // The growing file stays in the list when it was written to meanwhile.
-        state.core.synced(files, through: mark)
+        state.core.synced(files, through: index.mark)
       }
     } catch {
       log(.error, "the spool's disk failed", ["reason": error.description])
@@ -168,6 +171,14 @@ final class Spool: Sendable {
       }
     }
     for listener in listeners { listener.post(.durable) }
+  }
+  /// Without it nothing is lost as long as the segments are sound: a full disk must not keep them from being sent.
+  private func writeIndex(_ index: SpoolIndex) {
+    do throws(SystemError) {
+      try index.write(folder)
+    } catch {
+      log(.warning, "the spool's index can't be written", ["reason": error.description])
+    }
   }
   func stop() {
     state.withLock { $0.isStopping = true }

@@ -61,6 +61,8 @@ struct SpoolCounts: Equatable, Sendable {
   /// Segments that were set aside, and the records that are missing from them.
   var damagedSegments = 0
   var missing: Int64 = 0
+  /// Something is lost, and nothing says how many records were in it.
+  var isLossUnknown = false
   var syncFailures = 0
 }
 
@@ -79,6 +81,8 @@ struct SpoolCore: ~Copyable {
   /// Files written since they were last made durable.
   var unsynced: [DataFile] = []
   var notes: [String: [UInt8]] = [:]
+  /// Of the next index.
+  var indexTurn: UInt64 = 0
   /// Why the last write failed; empty when it did not.
   var failure = ""
   /// Everything up to here was acknowledged.
@@ -268,6 +272,12 @@ struct SpoolCore: ~Copyable {
 }
 
 extension SpoolCore {
+  /// What to write beside the segments before anything up to `written` counts as durable.
+  mutating func nextIndex() -> SpoolIndex {
+    defer { indexTurn &+= 1 }
+    return SpoolIndex(mark: written, stream: active.stream, notes: notes, turn: indexTurn)
+  }
+
   /// These files were made durable after everything up to `mark` had been written.
   mutating func synced(_ files: [DataFile], through mark: SpoolMark) {
     // The file that grew at that time may have been written to since: it stays in the list.

@@ -24,9 +24,9 @@ enum SpoolPiece: Equatable {
 }
 
 extension SpoolCore {
-  /// The stream to begin with.
+  /// The stream to begin with. An empty segment of an older one marks its lost end, which the service has to hear of.
   var oldest: (generation: Int, stream: StreamName, first: Int64) {
-    let segment = segments.first { $0.count > 0 } ?? active
+    let segment = segments.first { $0.count > 0 || $0.generation < active.generation } ?? active
     return (segment.generation, segment.stream, segment.first)
   }
 

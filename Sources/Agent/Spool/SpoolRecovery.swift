@@ -25,12 +25,56 @@ extension SpoolCore {
     for index in segments.indices.dropFirst() where segments[index].generation == segments[index - 1].generation {
       counts.missing += segments[index].first - segments[index - 1].next
     }
+    countLostBeginnings(found)
+    let index = SpoolIndex.read(folder)
+    if let index { indexTurn = index.turn &+ 1 }
+    let reached = segments.last.map { SpoolMark(generation: $0.generation, seq: $0.next - 1) }
+    if let index, reached.map({ $0 < index.mark }) ?? true {
+      try endLost(index, found)
+      isClean = false
+    } else if index == nil, counts.damagedSegments > 0 {
+      counts.isLossUnknown = true
+      log(.error, "an unknown number of records is missing from the spool")
+    } else if let index, reached == index.mark, !isClean, let notes = index.notes {
+      self.notes = notes
+    }
     // Files that hold nothing leave no trace but their generation, which must not be given again.
     if let last = found.last, segments.last?.generation != last.generation {
       try begin(generation: last.generation, stream: last.stream, first: last.first)
       isClean = false
     }
     return isClean
+  }
+
+  /// Holes before the first record that a generation still has; the last generation's end is the index's matter.
+  private mutating func countLostBeginnings(_ found: [Found]) {
+    var generation = 0
+    for each in found where each.generation != generation {
+      generation = each.generation
+      if let kept = segments.first(where: { $0.generation == generation }) {
+        counts.missing += max(0, kept.first - each.first)
+      } else if generation != found.last?.generation, counts.damagedSegments > 0 {
+        counts.isLossUnknown = true
+      }
+    }
+  }
+
+  /// The spool was durable up to a record that is not there: an empty segment behind it makes the service write down,
+  /// as a gap of the stream, what it did not get. The notes are those of that record.
+  private mutating func endLost(_ index: SpoolIndex, _ found: [Found]) throws(SystemError) {
+    let (generation, last) = (index.mark.generation, index.mark.seq)
+    let kept = segments.last.flatMap { $0.generation == generation ? $0.next : nil }
+    let from = kept ?? found.first { $0.generation == generation }?.first
+    if let from { counts.missing += max(0, last + 1 - from) } else { counts.isLossUnknown = true }
+    if let notes = index.notes { self.notes = notes }
+    log(
+      .error, "the spool lost its end",
+      [
+        "stream": "\(index.stream)", "through": "\(last)",
+        "records": from.map { "up to \(max(0, last + 1 - $0))" } ?? "unknown",
+        "positions": index.notes == nil ? "lost" : "kept",
+      ])
+    try begin(generation: generation, stream: index.stream, first: last + 1)
   }
 
   private static func parse(_ name: String) -> Found? {
@@ -87,7 +131,7 @@ extension SpoolCore {
     counts.damagedSegments += 1
     log(
       .error, "damaged segment set aside",
-      ["file": name + ".damaged", "records": "\(runs.reduce(0) { $0 + $1.count })", "runs": "\(runs.count)"])
+      ["file": name + ".damaged", "kept_records": "\(runs.reduce(0) { $0 + $1.count })", "runs": "\(runs.count)"])
     try setAside(name)
     for run in runs where run.count > 0 {
       // What another segment has already is not taken twice.
