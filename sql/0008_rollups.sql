@@ -173,7 +173,8 @@ BEGIN
       WHERE s.at >= telemetry.rollup_oldest(%1$L)
     ), sums AS (
       SELECT s.at, s.app_id, s.host_id, s.measure, s.key_id, sum(s.n)::bigint AS n, sum(s.errors)::bigint AS errors,
-        sum(s.sum) AS sum, min(s.min) AS min, max(s.max) AS max
+        -- A sum that no double holds is an error, and nobody's would be merged any more.
+        sum(CASE WHEN abs(s.sum) < 1e290 THEN s.sum ELSE sign(s.sum) * 'Infinity' END) AS sum, min(s.min) AS min, max(s.max) AS max
       FROM source AS s
       GROUP BY s.at, s.app_id, s.host_id, s.measure, s.key_id
     ), sketches AS (

@@ -45,8 +45,11 @@ BEGIN
         u.prev::integer AS prev, u.last::integer AS last, u.digest
       FROM unnest(p_highs, p_lows, p_prevs, p_lasts, p_digests) AS u(high, low, prev, last, digest)
     ) AS b
-    WHERE b.prev = coalesce(
-      (SELECT d.last FROM ingest.delivery AS d WHERE d.key = b.key ORDER BY d.prev DESC LIMIT 1), 0)
+    LEFT JOIN LATERAL (
+      SELECT s.last, s.digest FROM ingest.delivery AS s WHERE s.key = b.key ORDER BY s.prev DESC LIMIT 1
+    ) AS d ON true
+    -- Other contents never go on where a chain ends.
+    WHERE b.prev = coalesce(d.last, 0) AND b.digest = coalesce(d.digest, b.digest)
     ORDER BY b.key
     ON CONFLICT DO NOTHING;
   GET DIAGNOSTICS v_taken = ROW_COUNT;
@@ -58,8 +61,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ingest.take_deliveries IS
-  'Claims the records behind prev up to last of each delivery, or raises SW010 when any was stored already or came out '
-  'of order. Before the COPYs, in their transaction';
+  'Claims the records behind prev up to last of each delivery, or raises SW010 when any was stored already, came out '
+  'of order, or has other contents. Before the COPYs, in their transaction';
 
 CREATE FUNCTION ingest.stored_deliveries(p_highs bigint[], p_lows bigint[])
   RETURNS TABLE (n bigint, last integer, digest bigint)

@@ -35,7 +35,16 @@ BEGIN
   END LOOP;
 END
 $owner$;
+-- Who owns a table decides what is run by those who write to it (policies, defaults, constraints). So what writes to the
+-- keeper's tables runs as the keeper: otherwise whoever can become the keeper could become the owner.
+ALTER FUNCTION telemetry.rollup_oldest OWNER TO standwatch_keeper;
+ALTER FUNCTION telemetry.add_rollups OWNER TO standwatch_keeper;
+ALTER FUNCTION telemetry.merge_rollups OWNER TO standwatch_keeper;
+ALTER FUNCTION telemetry.fold_rollups OWNER TO standwatch_keeper;
 REVOKE CREATE ON SCHEMA telemetry FROM standwatch_keeper;
+GRANT SELECT, UPDATE ON telemetry.rollup_state TO standwatch_keeper;
+GRANT SELECT, DELETE ON telemetry.rollup_delta TO standwatch_keeper;
+GRANT EXECUTE ON FUNCTION telemetry.sketch_sum TO standwatch_keeper;
 
 INSERT INTO ha.setting (key, default_value, kind, least, most, pattern, description)
 SELECT 'keep_days_' || k.name, k.days::text, 'integer', 1, 36500, NULL,
@@ -123,6 +132,10 @@ CREATE FUNCTION telemetry.retention_plan()
       d.until_ts
     FROM sized AS d
     WHERE NOT d.detaching AND d.until_ts <= d.accepted_from
+      -- What is not folded yet (a site that was off for long) stays until it is.
+      AND d.until_ts <= coalesce((
+        SELECT CASE d.parent WHEN 'rollup_minute' THEN s.hour_until WHEN 'rollup_hour' THEN s.day_until END
+        FROM telemetry.rollup_state AS s), d.until_ts)
       AND (d.until_ts <= d.kept_from OR d.bytes_up_to > d.most_bytes)
     UNION ALL
     -- Detached, but its DROP did not come: a table beside the partitions, named like one.

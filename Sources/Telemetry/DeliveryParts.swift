@@ -97,6 +97,13 @@ extension Batch {
     }
     return claims.sorted { ($0.key.high, $0.key.low, $0.prev) < ($1.key.high, $1.key.low, $1.prev) }
   }
+  /// False when the batch has rows of this delivery and, behind them, of others. What follows has to go into the next
+  /// batch: two claims of one delivery in one transaction are refused, and the lane with all its clients would fall.
+  public func mayContinue(_ delivery: UInt64) -> Bool {
+    // Deliveries go into batches one after the other: only the last part can be one that goes on.
+    guard let last = parts.last, last.delivery == delivery else { return true }
+    return last.rows.upperBound == rowCount
+  }
   /// The part that a row belongs to.
   public func part(ofRow row: Int) -> DeliveryPart? {
     // Parts are in the order of their rows.

@@ -153,9 +153,9 @@ struct InfluxScanner {
     var unescaped: [UInt8]?
     while at < end, case let c = bytes[at], c != 0x20, !stops(c) {
       if c == UInt8(ascii: "\\"), at + 1 < end, escapes(bytes[at + 1]) {
-        var text = unescaped ?? Array(bytes[start..<at])
-        text.append(bytes[at + 1])
-        unescaped = text
+        // In place: a copy for each of many escapes would cost the length of the word squared.
+        if unescaped == nil { unescaped = Array(bytes[start..<at]) }
+        unescaped?.append(bytes[at + 1])
         at += 2
       } else {
         unescaped?.append(c)

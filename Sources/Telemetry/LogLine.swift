@@ -32,7 +32,9 @@ public struct LogLine: Equatable, Sendable {
   private static func priority(_ scanner: ByteScanner) -> (Int, Int)? {
     var s = scanner
     s.skip()
-    guard let number = s.number(), number <= 191, s.take(UInt8(ascii: ">")) else { return nil }
+    guard s.next != 0x20, s.next != 0x09, let number = s.number(), number <= 191, s.take(UInt8(ascii: ">")) else {
+      return nil
+    }
     return (Int(number), s.at)
   }
 
@@ -61,7 +63,8 @@ public struct LogLine: Equatable, Sendable {
         if trace == nil { attributes.add(name, text) }
       case ("span_id", .text(let text)), ("spanId", .text(let text)), ("span.id", .text(let text)),
         ("spanID", .text(let text)):
-        span = text.utf8.count == 16 ? UInt64(text, radix: 16) : nil
+        span = text.utf8.count == 16 ? Self.hexadecimal(text[...]) : nil
+        if span == 0 { span = nil }
         if span == nil { attributes.add(name, text) }
       case (_, .text(let text)): attributes.add(name, text)
       case (_, .other(let json)): attributes.add(name, checked: json)
@@ -97,10 +100,14 @@ public struct LogLine: Equatable, Sendable {
     }
   }
   private static func traceID(_ text: String) -> TraceID? {
-    guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
-      let low = UInt64(text.suffix(16), radix: 16)
+    guard text.utf8.count == 32, let high = hexadecimal(text.prefix(16)), let low = hexadecimal(text.suffix(16)),
+      high != 0 || low != 0
     else { return nil }
     return TraceID(high: high, low: low)
+  }
+  /// Digits only: `UInt64` takes a sign as well.
+  private static func hexadecimal(_ text: Substring) -> UInt64? {
+    text.utf8.first == UInt8(ascii: "+") ? nil : UInt64(text, radix: 16)
   }
 }
 

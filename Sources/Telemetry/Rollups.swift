@@ -245,7 +245,8 @@ public struct RollupBuilder: ~Copyable {
     rows.put(entry.key)
     rows.put(entry.n)
     rows.put(entry.errors)
-    rows.put(entry.sum, if: entry.values > 0)
+    // Beyond, sums of sums are errors to PostgreSQL, and readers' too.
+    rows.put(abs(entry.sum) < 1e290 ? entry.sum : entry.sum * .infinity, if: entry.values > 0)
     rows.put(entry.least, if: entry.values > 0)
     rows.put(entry.greatest, if: entry.values > 0)
     if range.isEmpty {

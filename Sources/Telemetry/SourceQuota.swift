@@ -10,7 +10,10 @@ public struct SourceQuota {
   }
   /// Further sources share one count.
   static let mostSources = 16_384
-  private static let slots = 1 << 16
+  /// Room for several sources that bring all they may (2 MiB).
+  private static let slots = 1 << 18
+  /// A search gives up here: whoever makes hashes that collide gains nothing by it.
+  private static let longestSearch = 64
   private static let shared: Int64 = -1
 
   public var names = Int32.max
@@ -49,10 +52,13 @@ public struct SourceQuota {
     if labelSets == .max { return true }
     if sets.isEmpty { sets = Array(repeating: 0, count: SourceQuota.slots) }
     let set = (hash ^ UInt64(bitPattern: source)) | 1
-    var slot = Int(truncatingIfNeeded: set >> 1) & (SourceQuota.slots - 1)
-    while sets[slot] != 0 {
+    let mask = SourceQuota.slots - 1
+    var slot = Int(truncatingIfNeeded: set >> 1) & mask
+    var steps = 0
+    while sets[slot] != 0 && steps < SourceQuota.longestSearch {
       if sets[slot] == set { return true }
-      slot = (slot + 1) & (SourceQuota.slots - 1)
+      slot = (slot + 1) & mask
+      steps += 1
     }
     let key = counts[source] != nil || counts.count < SourceQuota.mostSources ? source : SourceQuota.shared
     guard counts[key, default: Count()].labelSets < labelSets else {
@@ -61,13 +67,15 @@ public struct SourceQuota {
     }
     counts[key, default: Count()].labelSets += 1
     if setCount >= SourceQuota.slots / 4 * 3 {
-      // Full of everybody's: known ones count once more, but nobody's count begins again.
+      // Full of everybody's: known ones will come as new ones once more, so all counts begin again with them. Refusing
+      // steady series would be worse than letting one source bring its share more than once in an hour.
       for index in sets.indices { sets[index] = 0 }
+      for key in counts.keys { counts[key]?.labelSets = 0 }
       setCount = 0
-      slot = Int(truncatingIfNeeded: set >> 1) & (SourceQuota.slots - 1)
+      slot = Int(truncatingIfNeeded: set >> 1) & mask
     }
+    if sets[slot] == 0 { setCount += 1 }
     sets[slot] = set
-    setCount += 1
     return true
   }
 }

@@ -311,7 +311,7 @@ private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   var spool = try SpoolCore.open(folder)
   for number in 51...60 { spool.take(number) }
   // The service answers that it has 55 records: five of them are not those that were taken now.
-  #expect(spool.unconfirmedFrom == SpoolMark(generation: 1, seq: 51))
+  #expect(spool.unsentFrom == SpoolMark(generation: 1, seq: 51))
   try spool.renumber(now: 0)
   let (records, holes) = try spool.drain()
   #expect(records.map(\.number) == Array(1...60))
@@ -320,10 +320,55 @@ private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   #expect(holes.isEmpty)
 }
 
+@Test func `a running machine that went back to a snapshot sends what it takes then in a new stream`() throws {
+  let folder = try TemporaryFolder()
+  var spool = try SpoolCore.open(folder)
+  for number in 1...50 { spool.take(number) }
+  try spool.makeDurable()
+  #expect(try spool.drain().records.count == 50)
+  // What is taken from here on was taken before the machine went back, too: other records, and the service has them.
+  let text = line(51) + line(52)
+  #expect(spool.append(lines: text, count: 2, notes: [:], worth: .kept, now: 0) == .taken(spool.written))
+  #expect(spool.unsentFrom == SpoolMark(generation: 1, seq: 51))
+  try spool.renumber(now: 0)
+  let (records, holes) = try spool.drain()
+  #expect(records.map(\.number) == [51, 52] && records.map(\.seq) == [1, 2] && holes.isEmpty)
+  #expect(spool.unsentFrom == SpoolMark(generation: 2, seq: 3))
+  // Half of a frame was sent.
+  let other = try TemporaryFolder()
+  var again = try SpoolCore.open(other)
+  #expect(again.append(lines: text + line(53), count: 3, notes: [:], worth: .kept, now: 0) == .taken(again.written))
+  try again.makeDurable()
+  var (cursor, sent) = (SpoolCursor(generation: 1, next: 1), [UInt8]())
+  #expect(try again.read(&cursor, upTo: 1, into: &sent, now: 0) == .lines(through: 1))
+  try again.renumber(now: 0)
+  #expect(try again.drain().records.map(\.number) == [52, 53])
+}
+
 @Test func `a second agent is refused the folder`() throws {
   let folder = try TemporaryFolder()
   let settings = AgentSettings.SpoolSettings(folder: folder.path, bytes: 1 << 20, syncMilliseconds: 10)
   let first = try Spool.open(settings, listeners: [])
   #expect(first != nil)
   #expect(try Spool.open(settings, listeners: []) == nil)
+}
+
+@Test func `a spool that is stopped while it lets more come ends, and has everything on disk`() throws {
+  let folder = try TemporaryFolder()
+  let settings = AgentSettings.SpoolSettings(folder: folder.path, bytes: 1 << 20, syncMilliseconds: 600_000)
+  let spool = try #require(try Spool.open(settings, listeners: []))
+  let ended = try Mailbox<Bool>(capacity: 1)
+  let sync = try RoleThread(name: "sync") {
+    spool.runSync()
+    ended.post(true)
+  }
+  let outcome = spool.append(lines: line(1), count: 1, worth: .kept)
+  _ = wait(ended.descriptor, for: .read, until: .after(milliseconds: 100))
+  spool.stop()
+  _ = wait(ended.descriptor, for: .read, until: .after(milliseconds: 20_000))
+  let said = ended.takeAll()
+  #expect(said == [true])
+  sync.detach()
+  let (written, durable) = spool.with { ($0.written, $0.durable) }
+  #expect(outcome == .taken(written) && durable == written)
 }

@@ -35,6 +35,7 @@ def everything_that_is_named_is_installed(test, site, _):
     unit = site.read("a", "/usr/lib/systemd/system/standwatchd.service")
     wanted += re.findall(r"file://(\S+)", unit)
     for document in DOCUMENTS:
+        wanted.append(f"/usr/share/doc/standwatch/{document}")
         wanted += re.findall(r"/usr/(?:lib|share)/[\w./-]*\.(?:json5|conf|service)", read(document))
     for file, place in table("ha/README.md", "file"):
         name, target = codes(file)[0], codes(place)[0]

@@ -72,8 +72,7 @@ INLINE = {
     },
     "ha/AGENT.md": {},
     "sql/README.md": {},
-    "sql/scale/README.md": {"hactl doctor": "look", "hactl report": "analysts_reports_at_a_nodes_shell",
-                            "hactl migrate": "install_the_schema"},
+    "sql/scale/README.md": {"hactl doctor": "look", "hactl report": "analysts_reports_at_a_nodes_shell"},
 }
 
 

@@ -9,11 +9,13 @@ from support import LabTest
 from lab.load import CLIENT, Load
 from lab.node import BEAT_PORT, HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
 
+FORWARD_PORT = 24224
+
 # Runs in the client's namespace: one kind of attack, with as many threads as it is told, for some seconds.
 ATTACKER = r"""
-import json, os, select, socket, struct, sys, threading, time
+import gzip, json, os, select, socket, struct, sys, threading, time
 kind, threads, seconds, vip, node = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], sys.argv[5]
-NATIVE, SYSLOG, HTTP, BEATS = (int(word) for word in sys.argv[6:10])
+NATIVE, SYSLOG, HTTP, BEATS, FORWARD = (int(word) for word in sys.argv[6:11])
 end = time.monotonic() + seconds
 tag = f"{os.getpid()}-{time.time_ns()}"
 count = 0
@@ -110,6 +112,34 @@ def web(number):
     while time.monotonic() < end:
         s.sendall(b"X-a: b\r\n")
         time.sleep(0.2)
+event = b'{"type":"event","ts":"%s","host":"h","app":"a","kind":"k"}\n' % now.encode()
+def post(path, body, more=""):
+    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{more}\r\n").encode() + body
+# Each request is there while the one before is acknowledged.
+def pipes(number):
+    s = connect(HTTP)
+    s.settimeout(5)
+    s.sendall(post("/ingest", event) * 100)
+    got = b""
+    while got.count(b"HTTP/1.1 ") < 100:
+        more = s.recv(65536)
+        if not more: return
+        got += more
+# Refused lines of 64 KiB: more than a batch, beside others' records.
+wide = gzip.compress((b"m " + b"x" * 64000 + b"\n") * 60)
+def bodies(number):
+    s = connect(HTTP)
+    s.settimeout(20)
+    s.sendall(post("/write?db=x", wide, "Content-Encoding: gzip\r\n"))
+    s.recv(1000)
+# A message of megabytes whose last bytes come one by one.
+def trickle(number):
+    s = connect(FORWARD)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.sendall(b"\x93\xa3tag\xc6" + struct.pack(">I", (4 << 20) - 100) + b"x" * 3900000)
+    while time.monotonic() < end:
+        s.sendall(b"x")
+        time.sleep(0.0005)
 
 keep = []
 def run(number):
@@ -125,11 +155,14 @@ os._exit(0)
 """
 
 ATTACKS = [("pings", 16), ("rejects", 8), ("deaf", 8), ("tiny", 60), ("names", 4), ("storm", 8), ("holes", 32),
-           ("rivals", 16), ("resets", 8), ("endless", 100), ("crowd", 10), ("datagrams", 2), ("web", 40)]
+           ("rivals", 16), ("resets", 8), ("endless", 100), ("crowd", 10), ("datagrams", 2), ("web", 40),
+           ("pipes", 8), ("bodies", 2), ("trickle", 7)]
 SECONDS = 2
 
 
 class Hostile(LabTest):
+    options = {"change": lambda settings: settings["listen"].update(forward=[f"0.0.0.0:{FORWARD_PORT}"])}
+
     def test_no_attack_stops_the_others_or_fells_the_node(self):
         world = self.world
         leader = world.leader()
@@ -141,7 +174,7 @@ class Hostile(LabTest):
             attack = subprocess.Popen(
                 ["ip", "netns", "exec", world.network.namespace(CLIENT), "/usr/bin/python3", "-c", ATTACKER, kind,
                  str(threads), str(SECONDS), world.network.service_address, leader.address,
-                 *map(str, (NATIVE_PORT, SYSLOG_PORT, HTTP_PORT, BEAT_PORT))],
+                 *map(str, (NATIVE_PORT, SYSLOG_PORT, HTTP_PORT, BEAT_PORT, FORWARD_PORT))],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             said = attack.communicate(timeout=30)[1]
             self.assertEqual(attack.returncode, 0, said.decode(errors="replace"))

@@ -7,14 +7,6 @@ import Testing
 
 @testable import Node
 
-private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> IngestSettings {
-  var settings = IngestSettings()
-  settings.batchRows = batchRows
-  settings.batchDeadlineMilliseconds = deadline
-  settings.connectDeadlineMilliseconds = deadline
-  return settings
-}
-
 @Suite struct DeliveryTests {
   @Test func `what is delivered is stored, and the same delivery again is not`() throws {
     let harness = try IngestHarness().activate()
@@ -126,6 +118,42 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
     #expect(try client.deliver(second) == .refused(reason: keyConflict))
     _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
     #expect(try client.outcome(number) == .stored)
+  }
+
+  @Test func `other contents that go beyond what is stored of a key are refused whole`() throws {
+    let harness = try IngestHarness(settings: impatient(batchRows: 100)).activate()
+    let client = try DeliveryClient(harness)
+    var first = try delivery(1...100, key: "k")
+    first.digest = 1
+    // Its second batch begins just where the first one's chain ends.
+    var second = try delivery(1001...1250, key: "k")
+    second.digest = 2
+    #expect(try client.deliver(first) == .stored)
+    #expect(try client.deliver(second) == .refused(reason: keyConflict))
+    #expect(try client.deliver(first) == .repeated)
+    #expect(try harness.depths() == (100, 100))
+  }
+
+  @Test func `a delivery that waits for room among others' records goes on in a batch of its own`() throws {
+    let harness = try IngestHarness(settings: impatient(batchRows: 100, deadline: 10_000), lanes: 1).activate()
+    let client = try DeliveryClient(harness)
+    let (native, _) = try NativeClient.open(harness, source: "mes-07")
+    var block = try harness.server.session(harness.database)
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    // One record is under way in the lane; a hundred fill the next batch, and twenty wait for room.
+    try native.send(queueLines(1...1, app: "NATIVE"))
+    try harness.wait("the first") { _ in harness.ingest.snapshot().received == 1 }
+    sleep(until: .after(milliseconds: 50))
+    try native.send(queueLines(2...121, app: "NATIVE"))
+    try harness.wait("a full batch") { _ in harness.ingest.snapshot().received == 101 }
+    // Half a batch is its share while others wait; when they have theirs, there is room for more of it.
+    let number = try client.submit(delivery(1...200, key: "shared"))
+    try harness.wait("the delivery") { _ in harness.ingest.snapshot().deliveries.underWay == 1 }
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    #expect(try client.outcome(number) == .stored)
+    try native.awaitAck(121)
+    #expect(try harness.depths() == (200, 200))
+    #expect(try harness.depths("NATIVE").rows == 121)
   }
 
   @Test func `records that PostgreSQL refuses are set aside alone, and told by their index`() throws {
@@ -326,43 +354,5 @@ private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> Ingest
     try harness.stop()
     try harness.activate(2)
     try harness.wait("the pruning") { _ in try harness.number("SELECT count(*) FROM ingest.delivery") == 0 }
-  }
-}
-
-@Suite struct SourceQuotaTests {
-  @Test func `names beyond a source's quota are refused over every protocol, told and counted`() throws {
-    let harness = try IngestHarness()
-    try harness.server.query("SELECT ha.set_setting('names_per_source_hour', '50', 'test')", on: harness.database)
-    try harness.activate()
-    let client = try DeliveryClient(harness)
-    // The setting is read by upkeep's first round.
-    try harness.wait("the quota") { _ in
-      let probe = (0..<60).map { Record(time: 0, host: "h\($0)", app: "a", .log(.init(severity: 6, message: "m"))) }
-      var delivery = Delivery(key: nil, source: "probe-\(wallMicroseconds())", records: probe)
-      for index in delivery.records.indices {
-        delivery.records[index].time = wallMicroseconds() - Intake.epoch2000Microseconds
-        delivery.records[index].host = "\(delivery.source)-\(index)"
-      }
-      guard case .stored(_, let rejects) = try client.deliver(delivery) else { return false }
-      return !rejects.isEmpty && rejects.allSatisfy { $0.reason.hasPrefix("host: is a new name") }
-    }
-    let (native, _) = try NativeClient.open(harness, source: "explosive")
-    let time = rfc3339(wallMicroseconds: wallMicroseconds())
-    for seq in 1...100 {
-      try native.send(
-        #"{"seq":\#(seq),"type":"metric","ts":"\#(time)","host":"h1","app":"a1","name":"order-\#(seq)","value":1}"#
-          + "\n")
-    }
-    let rejects = try native.awaitAck(100)
-    #expect(rejects.count == 52 && rejects.allSatisfy { $0.reason.contains("too many in this hour") })
-    #expect(try harness.number("SELECT count(*) FROM telemetry.metric") == 48)
-    #expect(
-      try harness.number("SELECT count(*) FROM ingest.rejected WHERE source = 'explosive' AND reason LIKE '%too many%'")
-        == 52)
-    try harness.wait("the count") { _ in harness.ingest.snapshot().overQuota >= 52 }
-    // Another source is not concerned.
-    let (other, _) = try NativeClient.open(harness, source: "tame")
-    try other.send(queueLines(1...10))
-    #expect(try other.awaitAck(10).isEmpty)
   }
 }

@@ -7,14 +7,6 @@ import Testing
 
 @testable import Node
 
-private func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> IngestSettings {
-  var settings = IngestSettings()
-  settings.batchRows = batchRows
-  settings.batchDeadlineMilliseconds = deadline
-  settings.connectDeadlineMilliseconds = deadline
-  return settings
-}
-
 @Suite struct IngestFaultTests {
   @Test func `lane sessions that are ended again and again lose and double nothing`() throws {
     let harness = try IngestHarness(settings: impatient(batchRows: 300)).activate()

@@ -36,14 +36,16 @@ private func joined(_ pieces: [UInt8]...) -> [UInt8] { Array(pieces.joined()) }
 @Suite struct IngestForwardTests {
   @Test func `a chunk is acknowledged once it is stored, and stored once however often it comes`() throws {
     let harness = try IngestHarness().activate()
+    let repeated = message("c1", 500)
     for round in 0..<3 {
       let client = try RawClient(harness.forward)
-      try client.send(message("c1", 500))
+      try client.send(repeated)
       #expect(try client.receive(ack("c1").count) == ack("c1"), "round \(round)")
     }
     // Twice on one connection, both are answered.
     let client = try RawClient(harness.forward)
-    try client.send(message("c2", 3) + message("c2", 3))
+    let short = message("c2", 3)
+    try client.send(short + short)
     #expect(try client.receive(2 * ack("c2").count) == ack("c2") + ack("c2"))
     #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 503)
     #expect(try harness.number("SELECT count(DISTINCT message) FROM telemetry.log") == 503)
@@ -55,20 +57,28 @@ private func joined(_ pieces: [UInt8]...) -> [UInt8] { Array(pieces.joined()) }
 
   @Test func `a chunk whose answer was lost is stored once, by whoever is active then`() throws {
     let harness = try IngestHarness().activate()
-    for number in 0..<5 {
-      let client = try RawClient(harness.forward)
-      try client.send(message("c\(number)", 200))
-    }
+    let messages = (0..<5).map { message("c\($0)", 200) }
+    for message in messages { try RawClient(harness.forward).send(message) }
     try harness.wait("something stored") { _ in try harness.number("SELECT count(*) FROM telemetry.log") > 0 }
     try harness.stop()
     try harness.activate(2)
     let client = try RawClient(harness.forward)
-    for number in 0..<5 {
-      try client.send(message("c\(number)", 200))
+    for (number, message) in messages.enumerated() {
+      try client.send(message)
       #expect(try client.receive(ack("c1").count) == ack("c\(number)"))
     }
     #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 1000)
     #expect(try harness.number("SELECT count(DISTINCT message) FROM telemetry.log") == 1000)
+  }
+
+  @Test func `a client that begins to count its chunks again loses nothing that was acknowledged`() throws {
+    let harness = try IngestHarness().activate()
+    for messages in 1...3 {
+      let client = try RawClient(harness.forward)
+      try client.send(message("1", messages))
+      #expect(try client.receive(ack("1").count) == ack("1"))
+    }
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 6)
   }
 
   @Test func `records out of time are kept as refused, and their chunk is acknowledged`() throws {

@@ -214,6 +214,17 @@ private func bodies() -> [Case] {
     try bench.awaitService()
     #expect(try bench.harness.depths("CUT").rows == 0)
   }
+  @Test func `a request that comes while another is answered stops nobody`() throws {
+    let bench = try HTTPBench(IngestHarness().activate())
+    // Behind each other in one connection, so that the next one's head is read in the moment of the answer.
+    let connection = try bench.open()
+    let bodies = (1...20).map { httpPost(deliveryLines($0...$0)) }
+    try connection.send(bodies.flatMap { $0 })
+    for _ in bodies { #expect(try connection.reply()?.status == 200) }
+    // A demotion waits for an answer that is being sent: it must not wait for ever.
+    try bench.harness.stop()
+    #expect(try bench.harness.depths() == (20, 20))
+  }
   @Test func `bytes changed at random are answered or closed, and never stop the node`() throws {
     let bench = try HTTPBench(IngestHarness().activate())
     var random = SplitMix(state: 20_261_120)

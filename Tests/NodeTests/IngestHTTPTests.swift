@@ -62,6 +62,20 @@ private func stored(_ count: Int, duplicate: Bool = false) -> String {
     }
   }
 
+  @Test func `requests that come in while another one is answered are taken, and stop nothing`() throws {
+    let bench = try HTTPBench(IngestHarness().activate())
+    // Each of them is admitted in the moment in which the one before is acknowledged.
+    let piped = try bench.open()
+    try piped.send((1...50).flatMap { httpPost(deliveryLines($0...$0, app: "PIPED")) })
+    for _ in 1...50 { #expect(try piped.reply()?.body == stored(1)) }
+    let clients = try (1...8).map { _ in try bench.open() }
+    for depth in 1...40 {
+      for client in clients { try client.send(httpPost(deliveryLines(depth...depth, app: "BESIDE"))) }
+      for client in clients { #expect(try client.reply()?.body == stored(1)) }
+    }
+    #expect(try bench.harness.depths("PIPED") == (50, 50) && bench.harness.depths("BESIDE") == (320, 40))
+  }
+
   @Test func `a sender that expects 100-continue is told so, or what is wrong before it sends`() throws {
     let bench = try HTTPBench(IngestHarness().activate())
     let lines = deliveryLines(1...10)

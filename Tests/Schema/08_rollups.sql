@@ -54,6 +54,16 @@ SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (12, 5, 155, 11)), 'in 
 SELECT pg_temp.expect((n, min, buckets, counts) = (5, 5, '{20041,20058,20075}'::int[], '{1,2,2}'::bigint[]), 'in its minute''s row')
 FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
 
+-- Values whose sum no double holds must not keep everybody else's from being merged.
+INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
+SELECT date_trunc('minute', now()) - m.minutes * interval '1 minute', 9, 9, 7, 9, 1, 0, m.sum, m.sum, m.sum, '{37000}', '{1}'
+FROM (VALUES (3, 1.7e308), (3, 1.7e308), (4, 1.7e308), (5, -1.7e308), (5, -1.7e308)) AS m(minutes, sum);
+SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 2) + telemetry.merge_rollups('5 s', 100) = 5, 'merged all the same');
+DO $$ BEGIN WHILE telemetry.fold_rollups('-4 hours') LOOP NULL; END LOOP; END $$;
+SELECT pg_temp.expect((n, sum, max) = (2, 'Infinity'::float8, 1.7e308), 'beyond all numbers') FROM telemetry.rollup_minute
+WHERE app_id = 9 AND at = date_trunc('minute', now()) - interval '3 minutes';
+SELECT pg_temp.expect(sum(n) = 5, 'and every record is counted') FROM telemetry.rollup_day WHERE app_id = 9;
+
 -- One at a time.
 \! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; SELECT FROM telemetry.rollup_state FOR UPDATE; SELECT pg_sleep(1)" >/dev/null 2>&1 &
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.rollup_state''::regclass AND mode = ''RowShareLock'' AND pid <> pg_backend_pid())', 'another merges');

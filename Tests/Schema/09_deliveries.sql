@@ -10,7 +10,8 @@ SELECT pg_temp.expect_error('SELECT ingest.take_deliveries(''{1}'', ''{3}'', ''{
 SELECT pg_temp.expect_error('SELECT ingest.take_deliveries(''{9}'', ''{9}'', ''{5}'', ''{12}'', ''{7}'')', 'SW010');
 SELECT pg_temp.expect_error('SELECT ingest.take_deliveries(''{8,1}'', ''{8,3}'', ''{0,0}'', ''{1,1}'', ''{0,0}'')', 'SW010');
 SELECT pg_temp.expect(count(*) = 2, 'a refused batch leaves nothing') FROM ingest.delivery;
-SELECT pg_temp.expect(ingest.take_deliveries('{1}', '{3}', '{10}', '{20}', '{7}') = 1, 'it goes on');
+SELECT pg_temp.expect_error('SELECT ingest.take_deliveries(''{1}'', ''{3}'', ''{10}'', ''{20}'', ''{8}'')', 'SW010');
+SELECT pg_temp.expect(ingest.take_deliveries('{1}', '{3}', '{10}', '{20}', '{7}') = 1, 'it goes on, with its own contents');
 SELECT pg_temp.expect((n, last, digest) = (2, 20, 7), 'and is stored as far as that')
   FROM ingest.stored_deliveries('{5,1}', '{5,3}');
 SELECT pg_temp.expect(key = '00000000-0000-0001-0000-000000000003', 'the key is both halves')

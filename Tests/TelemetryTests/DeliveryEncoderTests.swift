@@ -58,6 +58,33 @@ private func add(_ records: [Record], source: String, _ encoder: inout DeliveryE
     #expect(batch.part(ofRow: 40)?.delivery == 2 && batch.part(ofRow: 0)?.delivery == 1)
   }
 
+  @Test func `a delivery goes on in a batch only directly behind its own rows`() {
+    var batch = Batch()
+    var encoder = DeliveryEncoder(window: window)
+    var rejects: [DeliveryReject] = []
+    func add(_ delivery: UInt64, from: Int) {
+      let before = batch.rowCount
+      let records = Delivery(key: [1], source: "s", records: [metric("m0"), metric("m1")])
+      _ = encoder.add(records, from: from, into: &batch, rowLimit: before + 1, byteLimit: 1 << 20, rejects: &rejects)
+      batch.note(
+        DeliveryPart(
+          delivery: delivery, key: DeliveryKey(high: 1, low: Int64(delivery)), digest: 0, source: "s", firstIndex: from,
+          rows: before..<batch.rowCount))
+    }
+    func mayContinue() -> [Bool] { [1, 2, 3].map { batch.mayContinue($0) } }
+    add(1, from: 0)
+    let behindItsFirst = mayContinue()
+    #expect(behindItsFirst == [true, true, true])
+    add(1, from: 1)
+    let claims = batch.deliveryClaims(of: RowRanges(0..<2))
+    #expect(claims.map(\.last) == [2])
+    add(2, from: 0)
+    // Rows of a stream.
+    _ = batch.add(metric("m2"), stream: 5, seq: 1, names: &encoder.names, window: window, source: "t")
+    let behindOthers = mayContinue()
+    #expect(behindOthers == [true, false, true])
+  }
+
   @Test func `a refused record of few bytes is no matter to the rollups`() {
     var batch = Batch()
     var encoder = DeliveryEncoder(window: window)

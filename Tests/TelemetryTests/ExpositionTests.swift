@@ -178,3 +178,5 @@ private let malformed: [(String, ExpositionFaultKind)] = [
   }
   #expect(taken > 10_000)
 }
+
+@Test func `there are at least sixty malformed samples`() { #expect(malformed.count >= 60) }

@@ -262,3 +262,5 @@ private func overTCP(_ bytes: [UInt8], pieces: Int, limits: DeliveryLimits = Del
   }
   #expect(taken > 10_000)
 }
+
+@Test func `there are at least sixty malformed points`() { #expect(malformed.count >= 60) }

@@ -384,3 +384,5 @@ private let hostile: [(String, FaultKind, Field?)] = [
     }
   }
 }
+
+@Test func `there are at least sixty hostile lines of the native protocol`() { #expect(hostile.count >= 60) }

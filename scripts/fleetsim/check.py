@@ -80,7 +80,8 @@ class Comparison:
 
     def web(self):
         told = collections.Counter()
-        for row in self.ours(f"SELECT app, code, requests FROM report.web_status({self.range}, p_limit => 100000)"):
+        for row in self.ours(
+                f"SELECT app, code, requests FROM report.web_status({self.range}, p_limit => 100000)"):
             told[str(row["code"])] += row["requests"]
         self.same("web answers", dict(told), self.truth["web_codes"])
 

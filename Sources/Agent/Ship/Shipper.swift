@@ -337,20 +337,18 @@ final class Shipper {
 
   private func welcomed(_ node: String, _ epoch: Int64, _ committed: Int64, _ now: BootInstant) {
     let generation = cursor.generation
-    let isBehind: Bool = spool.with { core in
-      guard let from = core.unconfirmedFrom, from.generation == generation else { return false }
-      if committed < from.seq {
-        core.unconfirmedFrom = nil
-        return false
-      }
+    let (isBehind, isMended): (Bool, Bool) = spool.with { core in
+      guard core.unsentFrom.generation == generation, committed >= core.unsentFrom.seq else { return (false, true) }
       do throws(SystemError) {
         try core.renumber(now: wallMicroseconds())
+        return (true, true)
       } catch {
         core.failure = error.description
+        return (true, false)
       }
-      return true
     }
-    if isBehind { return lose("the spool is older than what the service has", now, isOurs: true) }
+    // On a full disk, say, not at once.
+    if isBehind { return lose("the spool is older than what the service has", now, isOurs: isMended) }
     phase = .streaming
     failures = 0
     if committed >= cursor.next { cursor.next = committed + 1 }

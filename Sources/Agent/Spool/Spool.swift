@@ -125,11 +125,14 @@ final class Spool: Sendable {
   func runSync() {
     while true {
       _ = wait(work.descriptor, for: .read, until: nil)
-      let notes = work.takeAll()
+      _ = work.takeAll()
       let (isUrgent, isStopping) = state.withLock { ($0.isUrgent, $0.isStopping) }
-      if !isUrgent && !isStopping && !notes.contains(.stop) { gather() }
+      if !isUrgent && !isStopping { gather() }
+      // Asked anew, as the note about it may be among those that were gathered; and before the sync, which has to have
+      // everything that was written until then.
+      let isLast = state.withLock { $0.isStopping }
       sync()
-      if isStopping || notes.contains(.stop) { return }
+      if isLast { return }
     }
   }
   /// Lets more come before the disk is asked, unless somebody waits.
@@ -137,12 +140,8 @@ final class Spool: Sendable {
     let deadline = BootInstant.after(milliseconds: syncMilliseconds)
     while deadline.nanosecondsLeft() > 0 {
       if wait(work.descriptor, for: .read, until: deadline).isEmpty { return }
-      let notes = work.takeAll()
+      _ = work.takeAll()
       if state.withLock({ $0.isUrgent || $0.isStopping }) { return }
-      if notes.contains(.stop) {
-        state.withLock { $0.isStopping = true }
-        return
-      }
     }
   }
   private func sync() {

@@ -75,9 +75,9 @@ struct SpoolCore: ~Copyable {
   var counts = SpoolCounts()
   /// On disk.
   var durable: SpoolMark
-  /// First seq that this run gave in the generation that it found; nil once the service was heard to be behind it, or
-  /// when the generation is this run's own.
-  var unconfirmedFrom: SpoolMark?
+  /// The first record of the growing generation that this run has not sent (of those before this run, all count as
+  /// sent). What the service says to have from here on is not ours: see `renumber`.
+  var unsentFrom: SpoolMark
   /// Files written since they were last made durable.
   var unsynced: [DataFile] = []
   var notes: [String: [UInt8]] = [:]
@@ -88,8 +88,8 @@ struct SpoolCore: ~Copyable {
   /// Everything up to here was acknowledged.
   var acked: SpoolMark
   /// The segment that this run grows is still to be made: the disk was full when it started.
-  private var beginning: Beginning?
-  private struct Beginning {
+  var beginning: Beginning?
+  struct Beginning {
     var generation: Int
     var stream: StreamName
     var first: Int64
@@ -106,13 +106,15 @@ struct SpoolCore: ~Copyable {
     segmentLimit = min(max(limit / 16, 64 << 10), 4 << 20)
     durable = SpoolMark(generation: 0, seq: 0)
     acked = durable
+    unsentFrom = durable
     let isClean = try recover()
     let last = segments.last
     if let last, isClean {
       beginning = Beginning(generation: last.generation, stream: last.stream, first: last.next)
-      unconfirmedFrom = SpoolMark(generation: last.generation, seq: last.next)
+      unsentFrom = SpoolMark(generation: last.generation, seq: last.next)
     } else {
       beginning = Beginning(generation: (last?.generation ?? 0) + 1, stream: SpoolCore.newStream(), first: 1)
+      unsentFrom = SpoolMark(generation: (last?.generation ?? 0) + 1, seq: 1)
     }
     do throws(SystemError) {
       try beginIfDue()

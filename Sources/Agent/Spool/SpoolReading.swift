@@ -66,6 +66,7 @@ extension SpoolCore {
       }
       if frame.first + Int64(frame.count) > cursor.next {
         cursor.next = number(bytes, frame, from: cursor.next, upTo: most, into: &lines)
+        if cursor.generation == unsentFrom.generation { unsentFrom.seq = max(unsentFrom.seq, cursor.next) }
         if frame.first + Int64(frame.count) <= cursor.next { cursor.offset += frame.end }
         return .lines(through: cursor.next - 1)
       }

@@ -192,25 +192,28 @@ extension SpoolCore {
     durable = written
   }
 
-  /// The service has numbers of this generation that this run gave without the service having heard of them: the spool
-  /// lost its end, or is an older copy of itself. What this run took goes to a new stream.
+  /// The service has numbers of this generation that this run never sent: the spool lost its end, or is an older copy
+  /// of itself (a backup, a machine that went back to a snapshot, running or not). What this run has not sent goes to a
+  /// new stream; what it has is what the service has.
   ///
-  /// A crash in the middle of this can leave records in both streams.
+  /// A crash in the middle of this, or a snapshot with records not sent yet, can leave records in both streams.
   mutating func renumber(now: Int64) throws(SystemError) {
-    guard let from = unconfirmedFrom else { return }
-    let old = segments.filter { $0.generation == from.generation && $0.first >= from.seq }
+    let from = unsentFrom
+    let old = segments.filter { $0.generation == from.generation && ($0.next > from.seq || $0.first >= from.seq) }
     try begin(generation: from.generation + 1, stream: SpoolCore.newStream(), first: 1)
+    beginning = nil
     for segment in old {
       let bytes = try segment.file.read(at: 0, count: segment.bytes)
       var at = SpoolFormat.headerBytes
       while let frame = FrameView(bytes.span, at: at, segment.stream, firstAtLeast: segment.first) {
         at = frame.end
-        if frame.count == 0 { continue }
+        let sent = Int(clamping: max(0, from.seq - frame.first))
+        if frame.count <= sent { continue }
         let again = SpoolFormat.frame(
-          active.stream, first: active.next, at: frame.wall, count: frame.count, notes: Array(bytes[frame.notes]),
-          lines: Array(bytes[frame.lines]))
+          active.stream, first: active.next, at: frame.wall, count: frame.count - sent,
+          notes: Array(bytes[frame.notes]), lines: SpoolCore.lines(bytes[frame.lines], behind: sent))
         if active.bytes + again.count > segmentLimit && active.count > 0 { try rotate(now: now) }
-        try write(again, count: frame.count, now: frame.wall)
+        try write(again, count: frame.count - sent, now: frame.wall)
       }
     }
     try active.file.sync()
@@ -220,9 +223,18 @@ extension SpoolCore {
       try removeFile("\(folder)/\(segment.name)")
       segments.removeAll { $0.generation == segment.generation && $0.first == segment.first }
     }
-    unconfirmedFrom = nil
+    unsentFrom = SpoolMark(generation: active.generation, seq: 1)
     log(
       .error, "the spool was older than what the service has: records go to a new stream",
       ["stream": "\(active.stream)", "records": "\(active.next - 1)"])
+  }
+  /// What follows the first `count` lines.
+  private static func lines(_ lines: ArraySlice<UInt8>, behind count: Int) -> [UInt8] {
+    var rest = lines
+    for _ in 0..<count {
+      guard let newline = rest.firstIndex(of: 0x0a) else { return [] }
+      rest = rest[(newline + 1)...]
+    }
+    return Array(rest)
   }
 }

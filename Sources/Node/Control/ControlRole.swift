@@ -35,6 +35,7 @@ final class ControlRole {
   private var wishes: [CommandID: Wish] = [:]
   private var lastCommand: UInt64 = 0
   private var threadsTicking = true
+  private var ingestWatchdog = Watchdog(patienceMilliseconds: 10_000)
   private var nextAlive = BootInstant(nanoseconds: 0)
   private var nextPublication = BootInstant(nanoseconds: 0)
   private var exitStatus: Int32?
@@ -61,6 +62,7 @@ final class ControlRole {
       let now = BootInstant.now()
       beAlive(at: now)
       checkThreads(at: now)
+      checkIngest(at: now)
       handle(.ticked)
       expireWishes(at: now)
       publish(at: now, force: false)
@@ -138,6 +140,14 @@ final class ControlRole {
         ["threads": stalled.map { "\($0)" }.joined(separator: ",")])
     }
     handle(.criticalThreads(ticking: threadsTicking))
+  }
+
+  /// An intake that hangs holds lease and address while nobody is served. Nothing can be asked of it any more, not even
+  /// to stop: the worker ends at once, and guard and standby do the rest.
+  private func checkIngest(at now: BootInstant) {
+    guard ingestWatchdog.look(executors.ingest.snapshot().publishedAt, at: now) else { return }
+    log(.error, "the intake hangs, the worker ends")
+    exitNow(WorkerExit.ingestHung)
   }
 
   /// The guard takes the address away from a worker that is silent for 600 ms.

@@ -45,6 +45,7 @@ enum WorkerExit {
   /// The address could not be removed: the guard and the kernel finish the work.
   static let addressNotRemoved: Int32 = 70
   static let guardGone: Int32 = 71
+  static let ingestHung: Int32 = 72
   /// A restart would be refused again; the guard ends, too.
   static let refused = workerRefuses
   static func status(_ reason: ExitReason) -> Int32 {

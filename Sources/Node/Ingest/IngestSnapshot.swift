@@ -1,4 +1,5 @@
 // Counters of the intake, for status and metrics.
+public import Platform
 
 /// A consistent picture of the intake, at most a quarter of a second old. Counters grow from the start of the process.
 public struct IngestSnapshot: Sendable, Equatable {
@@ -49,6 +50,8 @@ public struct IngestSnapshot: Sendable, Equatable {
   }
   /// The epoch that is served; nil on a standby.
   public var epoch: Int64?
+  /// When the intake's thread last said something of itself; old when it hangs.
+  public var publishedAt = BootInstant(nanoseconds: 0)
   public var listening = false
   public var connections = Connections()
   public var deliveries = Deliveries()

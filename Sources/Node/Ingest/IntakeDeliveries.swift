@@ -62,7 +62,7 @@ extension Intake {
         front.deliveries.removeFirst()
         continue
       }
-      guard front.hasRoom(rowLimit, byteLimit) else { return }
+      guard front.hasRoom(rowLimit, byteLimit), front.filling.batch.mayContinue(number) else { return }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let first = open.encoded
       open.encoded = front.encoder.add(
@@ -138,6 +138,7 @@ extension Intake {
     switch origin {
     case .connection(let token, let number):
       guard let connection = connections[token], var session = connection.delivering else { return }
+      connection.delivering = nil
       connection.underWay -= 1
       let actions = session.delivered(number, outcome, now: now2000())
       connection.delivering = session
@@ -154,6 +155,8 @@ extension Intake {
   /// Gives a session what came, or the end of it.
   func received(_ connection: ClientConnection, _ bytes: [UInt8]?) {
     guard var session = connection.delivering else { return }
+    // Held once: a second holder would make each byte that comes a copy of all that has come.
+    connection.delivering = nil
     let now = now2000()
     let actions = bytes.map { session.received($0, now: now) } ?? session.ended(now: now)
     connection.delivering = session

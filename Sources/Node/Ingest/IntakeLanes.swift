@@ -177,6 +177,7 @@ extension Intake {
     for front in fronts {
       front.native.names.allowPatterns(settings.patternsPerTick)
       front.syslog.names.allowPatterns(settings.patternsPerTick)
+      front.encoder.names.allowPatterns(settings.patternsPerTick)
       resumeHeld(front)
     }
     closeHogs()
@@ -193,8 +194,10 @@ extension Intake {
   }
   func publishSoon() { if BootInstant.now() >= nextPublication { publish() } }
   func publish() {
-    nextPublication = BootInstant.now().adding(milliseconds: 50)
+    let now = BootInstant.now()
+    nextPublication = now.adding(milliseconds: 50)
     var snapshot = counters
+    snapshot.publishedAt = now
     snapshot.epoch = activation?.epoch
     snapshot.overQuota = fronts.reduce(0) { $0 + $1.overQuota }
     snapshot.listening = !listeners.isEmpty

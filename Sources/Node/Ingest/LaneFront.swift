@@ -73,6 +73,8 @@ final class LaneFront {
     native.names.removeAll()
     syslog.names.removeAll()
     encoder.names.removeAll()
+    // Names that are not new to their sources would count once more.
+    renewQuotas()
     for budget in fillingBudgets { budget.filling = 0 }
     fillingBudgets = []
     begunAt = nil

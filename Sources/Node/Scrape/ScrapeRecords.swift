@@ -40,7 +40,8 @@ func scrapeResult(
     }
   }
   let taken = problem == nil ? exposition : nil
-  var records = taken?.records ?? []
+  // Before the samples: a quota that these use up must not hide that the target is there.
+  var records: [Record] = []
   var labels = JSONObject()
   labels.add("instance", target.instance)
   func add(_ name: String, _ value: Double) {
@@ -55,6 +56,7 @@ func scrapeResult(
   // Ours: what of an answer could not be taken.
   add("scrape_samples_malformed", Double(taken?.refused ?? 0))
   add("scrape_samples_not_finite", Double(taken?.notFinite ?? 0))
+  records += taken?.records ?? []
   // A repeated attempt to store this scrape is the same; no other scrape ever is.
   let key = Array("\(startedAt)".utf8)
   return ScrapeResult(

@@ -25,6 +25,8 @@ struct ForwardMessage: Equatable {
   var records: [Record]
   /// To be answered when everything is stored.
   var chunk: String?
+  /// Of the entries' bytes, unpacked: tells messages apart that a client calls by the same chunk.
+  var digest: Int64
 
   /// A message may become two deliveries of the greatest size: what came packed is dense.
   private static func mostRecords(_ limits: DeliveryLimits) -> Int { limits.records * 2 }
@@ -41,8 +43,8 @@ struct ForwardMessage: Equatable {
     self = try ForwardMessage.decode(
       MessagePackReader(bytes, range), host: host, now: now, limits: limits, unpack: unpack)
   }
-  private init(tag: String, records: [Record], chunk: String?) {
-    (self.tag, self.records, self.chunk) = (tag, records, chunk)
+  private init(tag: String, records: [Record], chunk: String?, digest: Int64) {
+    (self.tag, self.records, self.chunk, self.digest) = (tag, records, chunk, digest)
   }
 
   /// What the last element says.
@@ -69,34 +71,40 @@ struct ForwardMessage: Equatable {
       throw ForwardFault("the tag is no text")
     }
     var entries = ForwardEntries(origin: ForwardOrigin(tag: tag, host: host), now: now)
+    let start = reader.at
     let body = try next(&reader)
     let option: Option
+    let digest: Int64
     switch body {
     case .array(let number):
+      let first = reader.at
       guard count <= 3 else { throw ForwardFault("too many elements in a message") }
       guard number <= mostRecords(limits) else { throw tooMany }
       for _ in 0..<number where !entries.hasFault {
         try fault { () throws(MessagePackFault) in try entries.add(&reader) }
       }
       if entries.hasFault { throw noPair }
+      digest = NameHash.id(of: reader.bytes[first..<reader.at])
       option = try self.option(&reader, isThere: count == 3)
     case .text(let range), .binary(let range):
       guard count <= 3 else { throw ForwardFault("too many elements in a message") }
       option = try self.option(&reader, isThere: count == 3)
-      try unpacked(reader.bytes, range, option, limits, unpack, &entries)
+      digest = try unpacked(reader.bytes, range, option, limits, unpack, &entries)
     case .null, .bool, .integer, .large, .double, .map, .application:
       guard count >= 3 else { throw ForwardFault("a message without a record") }
       try fault { () throws(MessagePackFault) in try entries.add(time: body, &reader) }
+      digest = NameHash.id(of: reader.bytes[start..<reader.at])
       option = try self.option(&reader, isThere: count == 4)
     }
     if option.signal != 0 { throw ForwardFault("metrics and traces of Fluent Bit are not taken here") }
-    return ForwardMessage(tag: tag, records: entries.records, chunk: option.chunk)
+    return ForwardMessage(tag: tag, records: entries.records, chunk: option.chunk, digest: digest)
   }
 
+  /// Answers the digest of the entries.
   private static func unpacked(
     _ bytes: [UInt8], _ range: Range<Int>, _ option: Option, _ limits: DeliveryLimits, _ unpack: Unpack,
     _ entries: inout ForwardEntries
-  ) throws(ForwardFault) {
+  ) throws(ForwardFault) -> Int64 {
     var packed = MessagePackReader(bytes, range)
     switch option.compressed {
     case "text": break
@@ -107,11 +115,13 @@ struct ForwardMessage: Equatable {
       }
     default: throw ForwardFault("compressed by something else than gzip")
     }
+    let digest = NameHash.id(of: packed.bytes[packed.at..<packed.end])
     while !packed.isAtEnd {
       try fault { () throws(MessagePackFault) in try entries.add(&packed) }
       if entries.hasFault { throw noPair }
       guard entries.records.count <= mostRecords(limits) else { throw tooMany }
     }
+    return digest
   }
 
   private static func option(_ reader: inout MessagePackReader, isThere: Bool) throws(ForwardFault) -> Option {

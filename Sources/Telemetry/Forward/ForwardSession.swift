@@ -129,7 +129,7 @@ public struct ForwardSession: Sendable {
     while !rest.isEmpty {
       let records = Array(rest.prefix(limits.records))
       rest = rest.dropFirst(limits.records)
-      let key = message.chunk.map { ForwardSession.key(chunk: $0, tag: message.tag, part: actions.count) }
+      let key = message.chunk.map { ForwardSession.key(message, chunk: $0, part: actions.count) }
       lastNumber += 1
       underWay[lastNumber] = first
       actions.append(.deliver(number: lastNumber, Delivery(key: key, source: source, records: records)))
@@ -151,10 +151,15 @@ public struct ForwardSession: Sendable {
     return [.send(security.pong(ping, reason: ""))]
   }
 
-  /// What tells a chunk from every other of its source. At most 200 bytes: a tag that is longer than what is left takes
-  /// part by its end, which is where tags differ.
-  static func key(chunk: String, tag: String, part: Int) -> [UInt8] {
-    let head = Array(chunk.utf8) + [0, UInt8(truncatingIfNeeded: part)]
+  static func key(_ message: ForwardMessage, chunk: String, part: Int) -> [UInt8] {
+    key(chunk: chunk, tag: message.tag, digest: message.digest, part: part)
+  }
+  /// What tells a chunk from every other of its source, also where a client begins to count again (digest): what it
+  /// calls by the same name and is not the same would be acknowledged and not stored. At most 200 bytes: a tag that is
+  /// longer than what is left takes part by its end, which is where tags differ.
+  static func key(chunk: String, tag: String, digest: Int64, part: Int) -> [UInt8] {
+    let contents = (0..<8).map { UInt8(truncatingIfNeeded: digest >> (8 * $0)) }
+    let head = Array(chunk.utf8) + [0, UInt8(truncatingIfNeeded: part)] + contents
     return head + tag.utf8.suffix(200 - head.count)
   }
   /// `{"ack": chunk}`

@@ -124,7 +124,7 @@ private func identifier(_ name: String) -> String {
   "\"" + name.map { $0 == "\"" ? "\"\"" : String($0) }.joined() + "\""
 }
 /// One line without control characters: messages come from anybody, and a terminal obeys what it reads.
-private func singleLine(_ text: String) -> String {
+func singleLine(_ text: String) -> String {
   let isPlain = { (scalar: Unicode.Scalar) in scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value) }
   let shown = String(String.UnicodeScalarView(text.unicodeScalars.map { isPlain($0) ? $0 : "·" }))
   return shown.count > 160 ? shown.prefix(159) + "…" : shown

@@ -83,14 +83,17 @@ private func look(at host: String, _ session: inout Connection, _ style: Style) 
   if !processes.isEmpty {
     let rows = processes.map { row in
       [
-        row[0] ?? "", row[1] ?? "", row.number(2).map { hundredths($0) } ?? "-", row[3] ?? "-", row[4] ?? "-",
-        row[5] ?? "-",
+        singleLine(row[0] ?? ""), singleLine(row[1] ?? ""), row.number(2).map { hundredths($0) } ?? "-", row[3] ?? "-",
+        row[4] ?? "-", row[5] ?? "-",
       ]
     }
     lines.append(table([["PROCESS", "STATE", "CPU %", "MEMORY", "THREADS", "RESTARTS"]] + rows, indent: ""))
   }
   lines.append(
-    table(metrics.map { row in [row[0] ?? "", row[1] ?? "", row.number(2).map { hundredths($0) } ?? ""] }, indent: ""))
+    table(
+      metrics.map { row in
+        [singleLine(row[0] ?? ""), singleLine(row[1] ?? ""), row.number(2).map { hundredths($0) } ?? ""]
+      }, indent: ""))
   return lines.joined(separator: "\n")
 }
 

@@ -7,6 +7,15 @@ import Testing
 
 @testable import Node
 
+/// Settings under which faults come to light within a test's time.
+func impatient(batchRows: Int = 20_000, deadline: Int64 = 400) -> IngestSettings {
+  var settings = IngestSettings()
+  settings.batchRows = batchRows
+  settings.batchDeadlineMilliseconds = deadline
+  settings.connectDeadlineMilliseconds = deadline
+  return settings
+}
+
 /// An intake that listens on free ports and writes to a fresh database.
 final class IngestHarness: Sendable {
   let server: PrivatePostgres

@@ -4,7 +4,9 @@
 import Testing
 
 @Suite struct ForwardMessages {
-  @Test func `all modes carry the same records, under the same key`() {
+  @Test func `all modes carry the same records, those with entries under the same key`() {
+    let contents = ["one", "two", "three"].flatMap { entry($0).bytes }
+    let key = ForwardSession.key(chunk: "c1", tag: "t", digest: NameHash.id(of: contents), part: 0)
     for (name, bytes) in modes("c1", ["one", "two", "three"]) {
       var session = forwardSession()
       let actions = session.received(bytes, now: 0)
@@ -14,7 +16,7 @@ import Testing
       #expect(delivery?.records.map(\.time) == Array(repeating: nine + 123_456, count: 3), "\(name)")
       #expect(delivery?.records.map(\.app) == ["t", "t", "t"])
       #expect(delivery?.records.first?.host == "192.0.2.7")
-      #expect(delivery?.key == ForwardSession.key(chunk: "c1", tag: "t", part: 0), "\(name)")
+      #expect(delivery?.key == key, "\(name)")
       #expect(delivery?.source == "192.0.2.7")
     }
   }
@@ -48,6 +50,15 @@ import Testing
       }
       #expect(actions == expected, "in pieces of \(size)")
     }
+  }
+
+  @Test func `two chunks of one name are two, and a repeated one is the same however it is packed`() {
+    var session = forwardSession()
+    func keys(_ messages: String...) -> [[UInt8]?] {
+      modes("1", messages).flatMap { session.received($0.bytes, now: 0).deliveries.map(\.key) }
+    }
+    #expect(Set(keys("a", "b")).count == 1)
+    #expect(Set(keys("a", "b") + keys("a", "c") + keys("a")).count == 3)
   }
 
   @Test func `a chunk is acknowledged when it is stored, and not before`() {
@@ -109,14 +120,14 @@ import Testing
     #expect(idle.ended(now: 1) == [.close(reason: "")])
   }
 
-  @Test func `keys tell chunks, tags and parts apart and never exceed 200 bytes`() {
+  @Test func `keys tell chunks, tags, contents and parts apart and never exceed 200 bytes`() {
     let long = String(repeating: "x", count: 1000)
+    func key(_ chunk: String, _ tag: String, _ digest: Int64 = 1, _ part: Int = 0) -> [UInt8] {
+      ForwardSession.key(chunk: chunk, tag: tag, digest: digest, part: part)
+    }
     let keys = [
-      ForwardSession.key(chunk: "a", tag: "t", part: 0), ForwardSession.key(chunk: "a", tag: "t", part: 1),
-      ForwardSession.key(chunk: "b", tag: "t", part: 0), ForwardSession.key(chunk: "a", tag: "u", part: 0),
-      ForwardSession.key(chunk: "a", tag: long + "1", part: 0),
-      ForwardSession.key(chunk: "a", tag: long + "2", part: 0),
-      ForwardSession.key(chunk: String(repeating: "c", count: 128), tag: long, part: 0),
+      key("a", "t"), key("a", "t", 1, 1), key("a", "t", 2), key("b", "t"), key("a", "u"), key("a", long + "1"),
+      key("a", long + "2"), key(String(repeating: "c", count: 128), long),
     ]
     #expect(Set(keys).count == keys.count)
     #expect(keys.allSatisfy { (1...200).contains($0.count) })
