@@ -43,7 +43,9 @@ final class Exchange {
   var uploads: [UInt64: Upload] = [:]
   /// Uploads that are whole and not given out yet.
   var ready: [UInt64] = []
-  var bodyBytes = 0
+  private(set) var bodyBytes = 0
+  /// The same by the address of the client.
+  private var bodyBytesOf: [String: Int] = [:]
   /// More of a body came in the last run: there may be more in the socket, for which nothing wakes us.
   var hasProgressed = false
   var counts = HTTPCounts()
@@ -117,7 +119,7 @@ final class Exchange {
       upload = unsafe Upload(next, client, connection, request, takesBody: false)
     case .body:
       guard (seen.length ?? 0) <= limits.bodyBytes else { return .ended(refuse(request, tooLarge)) }
-      guard bodyBytes + (seen.length ?? 0) <= limits.allBodiesBytes else { return .ended(refuse(request, .full)) }
+      if let refusal = refusal(of: request.peer, seen.length ?? 0) { return .ended(refuse(request, refusal)) }
       upload = unsafe Upload(next, client, connection, request, takesBody: true)
       upload.request.body.reserveCapacity(min(seen.length ?? 0, 65_536))
       clients[client]?.deadline = .after(milliseconds: limits.bodyMilliseconds)
@@ -137,19 +139,17 @@ final class Exchange {
         upload.refusal = HTTPAnswer(status: 413, text: "a body is not taken here\n")
       } else if upload.received > limits.bodyBytes {
         upload.refusal = refuse(upload.request, tooLarge)
-      } else if bodyBytes + bytes.count > limits.allBodiesBytes {
-        upload.refusal = refuse(upload.request, .full)
+      } else if let refusal = refusal(of: upload.request.peer, bytes.count) {
+        upload.refusal = refuse(upload.request, refusal)
       }
       if upload.refusal != nil {
-        bodyBytes -= upload.counted
-        upload.counted = 0
+        count(upload, -upload.counted)
         upload.request.body = []
       }
     }
     if upload.refusal == nil {
       unsafe upload.request.body.append(contentsOf: bytes)
-      upload.counted += bytes.count
-      bodyBytes += bytes.count
+      count(upload, bytes.count)
     }
     // What is refused is read on for a while, so that its sender hears why.
     return upload.received <= 2 * limits.bodyBytes + 65_536
@@ -167,8 +167,7 @@ final class Exchange {
   }
   /// libmicrohttpd is through with it, in whichever way.
   func forget(_ upload: Upload) {
-    bodyBytes -= upload.counted
-    upload.counted = 0
+    count(upload, -upload.counted)
     uploads[upload.number] = nil
   }
   func answered(_ client: UInt, _ status: Int) {
@@ -176,6 +175,17 @@ final class Exchange {
     clients[client]?.deadline = .after(milliseconds: limits.requestMilliseconds)
   }
 
+  /// Why `more` bytes of a body can't be held.
+  private func refusal(of peer: String, _ more: Int) -> HTTPRefusal? {
+    if bodyBytesOf[peer, default: 0] + more > limits.addressBodiesBytes { return .overShare }
+    return bodyBytes + more > limits.allBodiesBytes ? .full : nil
+  }
+  private func count(_ upload: Upload, _ bytes: Int) {
+    upload.counted += bytes
+    bodyBytes += bytes
+    let held = bodyBytesOf[upload.request.peer, default: 0] + bytes
+    bodyBytesOf[upload.request.peer] = held > 0 ? held : nil
+  }
   private var tooLarge: HTTPRefusal { .tooLarge(limit: limits.bodyBytes) }
 }
 

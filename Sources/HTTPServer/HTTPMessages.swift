@@ -61,6 +61,8 @@ public enum HTTPRefusal: Equatable, Sendable {
   case tooLarge(limit: Int)
   /// Too many bodies are on their way.
   case full
+  /// Too many of them are of this client's address.
+  case overShare
   /// The server ends.
   case stopping
 
@@ -73,6 +75,10 @@ public enum HTTPRefusal: Equatable, Sendable {
     case .full:
       HTTPAnswer(
         status: 503, text: "too many bodies are on their way, try again\n", headers: [HTTPHeader("Retry-After", "1")])
+    case .overShare:
+      HTTPAnswer(
+        status: 429, text: "too many bodies are on their way from your address, try again\n",
+        headers: [HTTPHeader("Retry-After", "1")])
     case .stopping:
       HTTPAnswer(status: 503, text: "stopping, try again\n", headers: [HTTPHeader("Retry-After", "1")])
     }
@@ -98,6 +104,8 @@ public struct HTTPLimits: Equatable, Sendable {
   public var bodyBytes = 4 << 20
   /// Of all bodies that are here or on their way, as sent: 503 beyond it.
   public var allBodiesBytes = 32 << 20
+  /// Of those from one address: 429 beyond it, so that one that sends slowly does not shut the others out.
+  public var addressBodiesBytes = 8 << 20
   public init() {}
 }
 

@@ -60,6 +60,7 @@ struct WebIngest: ~Copyable {
     switch refusal {
     case .malformed(let text): fault = .malformed(text)
     case .tooLarge(let limit): fault = .tooLarge("the body has more than \(limit) bytes: send it in parts")
+    case .overShare: fault = .overShare(retryAfterSeconds: 1)
     case .full, .stopping: fault = .unavailable(retryAfterSeconds: 1)
     }
     return route.failed(fault, mediaType(request.headers))
