@@ -1,5 +1,5 @@
 // The page of `hactl watch`: a line for each family of metrics and what it is of, with units.
-internal import Foundation
+internal import FoundationEssentials
 internal import Node
 
 struct WatchPage {
