@@ -132,7 +132,7 @@ private func add(_ records: [Record], source: String, _ encoder: inout DeliveryE
     #expect(add([metric("n")], source: "wild", &encoder).0.isEmpty)
   }
 
-  @Test func `what counts sources and label sets is bounded, and nobody's count begins again when it is full`() {
+  @Test func `what counts sources and label sets is bounded, and when it is full the sets of all are counted anew`() {
     var quota = SourceQuota()
     (quota.names, quota.labelSets) = (3, 1000)
     var names = 0
@@ -149,12 +149,14 @@ private func add(_ records: [Record], source: String, _ encoder: inout DeliveryE
     var taken = 0
     for set in UInt64(1)...1_000_000 where quota.takesLabels(set &* 0x9e37_79b9_7f4a_7c15) { taken += 1 }
     #expect(taken == 1000)
+    let beyond = quota.takesLabels(77)
+    #expect(!beyond)
     for source in 0..<200 {
       quota.begin("s\(source)")
       for set in UInt64(1)...1000 { _ = quota.takesLabels(set &* 0x9e37_79b9_7f4a_7c15) }
     }
     quota.begin("s0")
-    let isTaken = quota.takesLabels(77)
-    #expect(!isTaken)
+    let (anew, name) = (quota.takesLabels(77), quota.takesName())
+    #expect(anew && !name)
   }
 }
