@@ -158,9 +158,20 @@ final class PrivatePostgres: Sendable {
 /// The folder that holds Package.swift.
 let packageFolder: String = #filePath.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 }
 
-/// A TCP and UDP port of 127.0.0.1 that was free a moment ago.
+/// A TCP and UDP port of 127.0.0.1 that is free and was not given out before: below those that the kernel gives to
+/// outgoing connections, so that none takes it meanwhile.
 func freePort() throws -> UInt16 {
-  guard let any = SocketAddress(host: "127.0.0.1", port: 0) else { throw SystemError(call: "address", code: EINVAL) }
-  let socket = try listenStream(any)
-  return localAddress(socket.raw)?.port ?? 0
+  for _ in 0..<2000 {
+    let candidate = lastPort.withLock { last in
+      last = last >= 31_999 ? 12_000 : last + 1
+      return last
+    }
+    guard let address = SocketAddress(host: "127.0.0.1", port: candidate) else { continue }
+    // Taken by somebody else: the next one.
+    guard let socket = try? listenStream(address) else { continue }
+    _ = consume socket
+    return candidate
+  }
+  throw SystemError(call: "find a free port", code: EADDRINUSE)
 }
+private let lastPort = Guarded(UInt16.random(in: 12_000...30_000))
