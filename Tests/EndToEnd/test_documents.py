@@ -55,7 +55,7 @@ def questions():
 # Commands within sentences: where they run, or words of ours that are no command to type.
 INLINE = {
     "README.md": {
-        "scripts/demo --once": "test_tools.py",
+        "scripts/demo --once": "test_tools.py", "scripts/bench ingest": "test_tools.py",
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl config": "day_to_day", "hactl report": "analysts_reports_at_a_nodes_shell",

@@ -13,11 +13,11 @@ public final class Ingest: Sendable {
   private let mailbox: Mailbox<IntakeMessage>
   private let upkeep: Mailbox<UpkeepCommand>
   private let upkeepInterrupt: Interrupt
-  private let retention: Mailbox<RetentionCommand>
+  private let retention: Mailbox<HousekeepingCommand>
   private let retentionInterrupt: Interrupt
   private let scrape: Mailbox<ScrapeCommand>
   private let scraped = Guarded(ScrapeSnapshot())
-  private let merging: Mailbox<RetentionCommand>
+  private let merging: Mailbox<HousekeepingCommand>
   private let mergingInterrupt: Interrupt
   private let gate = Gate()
   private let lanes: [LaneHandle]

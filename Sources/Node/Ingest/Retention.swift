@@ -2,31 +2,13 @@
 internal import Platform
 internal import Postgres
 
-enum RetentionCommand: Equatable, Sendable { case activate(Activation), halt, shutDown }
-
-/// A failure that lasts is told again each ten minutes: one line alone is soon out of everybody's sight.
-struct LastingFailure: Equatable, Sendable {
-  private var reason = ""
-  private var again = BootInstant(nanoseconds: 0)
-
-  mutating func isDue(_ reason: String, at now: BootInstant) -> Bool {
-    if reason == self.reason, now < again { return false }
-    (self.reason, again) = (reason, now.adding(milliseconds: 600_000))
-    return true
-  }
-  mutating func ended() { reason = "" }
-}
-
 /// State of its thread. It has a session only while its node is active. Everything is idempotent: what one node leaves
 /// half done (a DETACH that was interrupted, a table that was not dropped) is in the plan of the next.
 struct Retention: ~Copyable {
   let sessions: DatabaseSessions
   let settings: IngestSettings
-  let mailbox: Mailbox<RetentionCommand>
-  let interrupt: Interrupt
 
-  private var activation: Activation?
-  private var nextRound = BootInstant.now()
+  private var housekeeping: Housekeeping
   private var lasting = LastingFailure()
   private var isDistributed = false
 
@@ -41,34 +23,21 @@ struct Retention: ~Copyable {
   }
 
   init(
-    sessions: DatabaseSessions, settings: IngestSettings, mailbox: Mailbox<RetentionCommand>, interrupt: Interrupt
+    sessions: DatabaseSessions, settings: IngestSettings, mailbox: Mailbox<HousekeepingCommand>, interrupt: Interrupt
   ) {
-    (self.sessions, self.settings, self.mailbox, self.interrupt) = (sessions, settings, mailbox, interrupt)
+    (self.sessions, self.settings) = (sessions, settings)
+    housekeeping = Housekeeping(
+      mailbox: mailbox, interrupt: interrupt, delayMilliseconds: settings.retentionDelayMilliseconds)
   }
 
-  mutating func run() {
-    while true {
-      for command in mailbox.takeAll() {
-        switch command {
-        case .activate(let activation):
-          self.activation = activation
-          // Long after the takeover: there is no hurry.
-          nextRound = .after(milliseconds: settings.retentionDelayMilliseconds)
-        case .halt: activation = nil
-        case .shutDown: return
-        }
-      }
-      if let activation, BootInstant.now() >= nextRound { round(activation) }
-      _ = wait(mailbox.descriptor, for: .read, until: activation == nil ? nil : nextRound)
-    }
-  }
+  mutating func run() { while let activation = housekeeping.awaitRound() { round(activation) } }
 
   private mutating func round(_ activation: Activation) {
-    interrupt.clear()
-    nextRound = .after(milliseconds: settings.retentionMilliseconds)
+    housekeeping.nextRound = .after(milliseconds: settings.retentionMilliseconds)
     do throws(PostgresError) {
       var session = try sessions.open(
-        .retention, deadline: .after(milliseconds: settings.connectDeadlineMilliseconds), interrupt: interrupt)
+        .retention, deadline: .after(milliseconds: settings.connectDeadlineMilliseconds),
+        interrupt: housekeeping.interrupt)
       // The lock ends with the session, and so with the node.
       guard
         try ask(&session, "SELECT pg_catalog.pg_try_advisory_lock(ha.lock_key($1))", ["\(sessions.cluster)/retention"])
@@ -81,11 +50,11 @@ struct Retention: ~Copyable {
       try deleteOld(&session, activation)
       var stuck: Set<String> = []
       while let removal = try nextRemoval(&session, without: stuck) {
-        guard wait(mailbox.descriptor, for: .read, until: .now()).isEmpty else { return }
+        guard housekeeping.mayGoOn else { return }
         if try !perform(removal, &session, activation) { stuck.insert(removal.parent) }
       }
       // Somebody reads what has to go: soon again.
-      if !stuck.isEmpty { nextRound = .after(milliseconds: min(5000, settings.retentionMilliseconds)) }
+      if !stuck.isEmpty { housekeeping.nextRound = .after(milliseconds: min(5000, settings.retentionMilliseconds)) }
       lasting.ended()
     } catch {
       if error.reason == .interrupted { return }
@@ -155,7 +124,7 @@ struct Retention: ~Copyable {
   private func deleteOld(_ session: inout Connection, _ activation: Activation) throws(PostgresError) {
     // Small bites; what is left is for the next round.
     for _ in 0..<20 {
-      guard wait(mailbox.descriptor, for: .read, until: .now()).isEmpty else { return }
+      guard housekeeping.mayGoOn else { return }
       let begun = BootInstant.now()
       let rows: [[String?]]
       do throws(PostgresError) {

@@ -9,13 +9,10 @@ internal import Postgres
 struct RollupMerging: ~Copyable {
   let sessions: DatabaseSessions
   let settings: IngestSettings
-  let mailbox: Mailbox<RetentionCommand>
-  let interrupt: Interrupt
 
-  private var isActive = false
+  private var housekeeping: Housekeeping
   private var session: RollupSession?
-  private var nextRound = BootInstant.now()
-  private var reportedFailure = ""
+  private var lasting = LastingFailure()
 
   /// A class, so that it can be dropped from within.
   private final class RollupSession {
@@ -24,63 +21,54 @@ struct RollupMerging: ~Copyable {
   }
 
   init(
-    sessions: DatabaseSessions, settings: IngestSettings, mailbox: Mailbox<RetentionCommand>, interrupt: Interrupt
+    sessions: DatabaseSessions, settings: IngestSettings, mailbox: Mailbox<HousekeepingCommand>, interrupt: Interrupt
   ) {
-    (self.sessions, self.settings, self.mailbox, self.interrupt) = (sessions, settings, mailbox, interrupt)
+    (self.sessions, self.settings) = (sessions, settings)
+    housekeeping = Housekeeping(
+      mailbox: mailbox, interrupt: interrupt, delayMilliseconds: settings.rollupMilliseconds)
   }
 
   mutating func run() {
     while true {
-      for command in mailbox.takeAll() {
-        switch command {
-        case .activate:
-          isActive = true
-          // Not in the way of the takeover.
-          nextRound = .after(milliseconds: settings.rollupMilliseconds)
-        case .halt:
-          isActive = false
-          session = nil
-        case .shutDown: return
-        }
-      }
-      if isActive && BootInstant.now() >= nextRound { round() }
-      _ = wait(mailbox.descriptor, for: .read, until: isActive ? nextRound : nil)
+      var isHalted = false
+      let activation = housekeeping.awaitRound { isHalted = true }
+      if isHalted { session = nil }
+      guard activation != nil else { return }
+      round()
     }
   }
 
   private mutating func round() {
-    interrupt.clear()
-    nextRound = .after(milliseconds: settings.rollupMilliseconds)
+    housekeeping.nextRound = .after(milliseconds: settings.rollupMilliseconds)
     do throws(PostgresError) {
       let session = try connected()
       let wait = "pg_catalog.make_interval(secs => \(Double(settings.rollupWaitMilliseconds) / 1000))"
-      while mayGoOn {
+      while housekeeping.mayGoOn {
         let merged = try session.connection.run(
           "SELECT telemetry.merge_rollups(\(wait), \(settings.rollupRows))", deadline: deadline)
         if merged.scalar.flatMap({ Int($0) }) ?? 0 < settings.rollupRows { break }
       }
       // Later than the merging, so that it finds whole minutes as a rule.
-      while mayGoOn {
+      while housekeeping.mayGoOn {
         let folded = try session.connection.run(
           "SELECT telemetry.fold_rollups(\(wait) + interval '1 minute')", deadline: deadline)
         if folded.scalar != "t" { break }
       }
-      reportedFailure = ""
+      lasting.ended()
     } catch {
       if error.state == nil { session = nil }
       // 55P03: another node is at it, or a partition is being made.
-      if error.reason == .interrupted || error.state == "55P03" || "\(error)" == reportedFailure { return }
-      reportedFailure = "\(error)"
+      if error.reason == .interrupted || error.state == "55P03" || !lasting.isDue("\(error)", at: .now()) { return }
       log(.warning, "rollups are not merged, tried again", ["reason": "\(error)"])
     }
   }
-  private var mayGoOn: Bool { wait(mailbox.descriptor, for: .read, until: .now()).isEmpty }
 
   private mutating func connected() throws(PostgresError) -> RollupSession {
     if let session { return session }
     let opened = RollupSession(
       try sessions.open(
-        .rollups, deadline: .after(milliseconds: settings.connectDeadlineMilliseconds), interrupt: interrupt))
+        .rollups, deadline: .after(milliseconds: settings.connectDeadlineMilliseconds),
+        interrupt: housekeeping.interrupt))
     session = opened
     return opened
   }
