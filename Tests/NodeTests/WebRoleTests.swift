@@ -94,9 +94,7 @@ private final class WebBench {
   let address: SocketAddress
   let role: WebRole
   init(_ limits: HTTPLimits = HTTPLimits()) throws {
-    let free = try listenStream(try #require(SocketAddress(host: "127.0.0.1", port: 0)))
-    address = try #require(localAddress(free.raw))
-    _ = consume free
+    address = try #require(SocketAddress(host: "127.0.0.1", port: try freePort()))
     role = try WebRole(addresses: [address], limits: limits) { status("active") }
   }
   deinit { role.stop() }
