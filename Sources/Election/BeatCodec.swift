@@ -23,31 +23,31 @@ extension PeerBeat {
 
   /// The bytes of the beat, `encodedSize` of them.
   public func encoded() -> [UInt8] {
-    var bytes: [UInt8] = Array("SWB1".utf8)
+    var flags: UInt8 = databaseReachable ? 1 : 0
+    if addressHeld { flags |= 2 }
+    if resigned { flags |= 4 }
+    if stamp.echo != nil { flags |= 8 }
+    if term != nil { flags |= 16 }
+    var bytes: [UInt8] = []
     bytes.reserveCapacity(PeerBeat.encodedSize)
+    bytes += PeerBeat.magic
     func number<N: FixedWidthInteger>(_ value: N) {
-      for shift in stride(from: N.bitWidth - 8, through: 0, by: -8) {
+      var shift = N.bitWidth
+      while shift > 0 {
+        shift -= 8
         bytes.append(UInt8(truncatingIfNeeded: value >> shift))
       }
     }
-    func name(_ name: ShortName) {
-      let text = Array(name.text.utf8.prefix(16))
-      bytes += text
-      bytes += [UInt8](repeating: 0, count: 16 - text.count)
-    }
-    name(cluster)
-    name(from.node)
+    number(cluster.high)
+    number(cluster.low)
+    number(from.node.high)
+    number(from.node.low)
     number(from.incarnation)
     number(counter)
     number(term?.timeline ?? 0)
     number(term?.term.epoch ?? 0)
     number(term?.term.token ?? 0)
     bytes.append(state.rawValue)
-    var flags: UInt8 = databaseReachable ? 1 : 0
-    if addressHeld { flags |= 2 }
-    if resigned { flags |= 4 }
-    if stamp.echo != nil { flags |= 8 }
-    if term != nil { flags |= 16 }
     bytes.append(flags)
     bytes.append(stamp.link)
     bytes.append(0)
@@ -56,12 +56,13 @@ extension PeerBeat {
     number(stamp.echo?.held.nanoseconds ?? 0)
     return bytes
   }
+  private static let magic: [UInt8] = [0x53, 0x57, 0x42, 0x31]
 
   /// Reads what `encoded()` wrote; every other byte string is refused and none traps.
   public init(decoding bytes: some Collection<UInt8>) throws(BeatFault) {
     guard bytes.count == PeerBeat.encodedSize else { throw .wrongSize }
     var reader = BeatReader(bytes: Array(bytes))
-    guard reader.take(4) == Array("SWB1".utf8)[...] else { throw .wrongMagic }
+    guard reader.number(UInt32.self) == 0x5357_4231 else { throw .wrongMagic }
     guard let cluster = reader.name(), let node = reader.name() else { throw .badName }
     let incarnation = reader.number(Int64.self)
     let counter = reader.number(UInt64.self)
@@ -94,21 +95,14 @@ private struct BeatReader {
   let bytes: [UInt8]
   var next = 0
 
-  mutating func take(_ count: Int) -> ArraySlice<UInt8> {
-    defer { next += count }
-    return bytes[next..<next + count]
-  }
   mutating func number<N: FixedWidthInteger>(_: N.Type) -> N {
     var value: N = 0
-    for byte in take(N.bitWidth / 8) {
-      value = N.bitWidth == 8 ? N(truncatingIfNeeded: byte) : value << 8 | N(truncatingIfNeeded: byte)
+    for _ in 0..<N.bitWidth / 8 {
+      // Shifts beyond the width give zero: right for a single byte, too.
+      value = value << 8 | N(truncatingIfNeeded: bytes[next])
+      next += 1
     }
     return value
   }
-  mutating func name() -> ShortName? {
-    let field = take(16)
-    let text = field.prefix { $0 != 0 }
-    guard text.allSatisfy(ShortName.allows), field.dropFirst(text.count).allSatisfy({ $0 == 0 }) else { return nil }
-    return ShortName(String(decoding: text, as: UTF8.self))
-  }
+  mutating func name() -> ShortName? { ShortName(high: number(UInt64.self), low: number(UInt64.self)) }
 }

@@ -21,10 +21,6 @@ public struct BeatGate: Sendable {
     case refused(Refusal)
   }
 
-  private struct Key: Hashable {
-    var node: ShortName
-    var link: UInt8
-  }
   private struct Seen {
     var incarnation: Int64
     var highest: UInt64
@@ -36,9 +32,10 @@ public struct BeatGate: Sendable {
 
   private let cluster: ShortName
   private let me: ShortName
-  private let peers: Set<ShortName>
+  private let peers: [ShortName]
   private let links: Int
-  private var seen: [Key: Seen] = [:]
+  /// By place of the peer, then link: a handful, and looked at with every beat.
+  private var seen: [Seen?]
   /// How many beats were dropped, by reason.
   public private(set) var refusals: [Refusal: UInt64] = [:]
 
@@ -46,44 +43,49 @@ public struct BeatGate: Sendable {
   public init(cluster: ShortName, me: ShortName, peers: [ShortName], links: Int) {
     self.cluster = cluster
     self.me = me
-    self.peers = Set(peers)
-    self.links = links
+    self.peers = Set(peers).sorted()
+    self.links = max(0, links)
+    seen = Array(repeating: nil, count: self.peers.count * self.links)
   }
 
   /// Judges a beat whose authentication code was right. `now` is when it was received.
   public mutating func admit(_ beat: PeerBeat, at now: Instant) -> Verdict {
     if beat.cluster != cluster { return refuse(.foreign) }
     if beat.from.node == me { return refuse(.reflected) }
-    guard peers.contains(beat.from.node), Int(beat.stamp.link) < links else { return refuse(.unknownSender) }
-    let key = Key(node: beat.from.node, link: beat.stamp.link)
+    guard let place = place(of: beat.from.node, link: beat.stamp.link) else { return refuse(.unknownSender) }
     var entry = Seen(
       incarnation: beat.from.incarnation, highest: beat.counter, window: 1, sent: beat.stamp.sent, receivedAt: now)
-    if var known = seen[key], known.incarnation >= beat.from.incarnation {
+    if var known = seen[place], known.incarnation >= beat.from.incarnation {
       guard known.incarnation == beat.from.incarnation else { return refuse(.replayed) }
       if beat.counter <= known.highest {
         let age = known.highest - beat.counter
         guard age < 64, known.window & (1 << age) == 0 else { return refuse(.replayed) }
         known.window |= 1 << age
-        seen[key] = known
+        seen[place] = known
         return refuse(.overtaken)
       }
       let step = beat.counter - known.highest
       entry.window = step < 64 ? known.window << step | 1 : 1
     }
     // A newer incarnation on one link makes an older one a replay on all.
-    for link in 0..<links {
-      let other = Key(node: key.node, link: UInt8(truncatingIfNeeded: link))
+    let first = place - Int(beat.stamp.link)
+    for other in first..<first + links {
       if let known = seen[other], known.incarnation > beat.from.incarnation { return refuse(.replayed) }
     }
-    seen[key] = entry
+    seen[place] = entry
     return .admitted(roundTrip: beat.stamp.echo.flatMap { roundTrip($0, at: now) })
   }
 
   /// The stamp of a beat that goes to `peer` on `link` now.
   public func stamp(to peer: ShortName, link: UInt8, at now: Instant) -> BeatStamp {
-    let known = seen[Key(node: peer, link: link)]
+    let known = place(of: peer, link: link).flatMap { seen[$0] }
     return BeatStamp(
       link: link, sent: now, echo: known.map { BeatEcho(sent: $0.sent, held: max(.zero, now - $0.receivedAt)) })
+  }
+
+  private func place(of node: ShortName, link: UInt8) -> Int? {
+    guard Int(link) < links, let peer = peers.firstIndex(of: node) else { return nil }
+    return peer * links + Int(link)
   }
 
   private mutating func refuse(_ reason: Refusal) -> Verdict {

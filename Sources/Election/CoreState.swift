@@ -63,7 +63,7 @@ struct Degraded: Equatable, Sendable {
   var confirmed = false
 }
 
-enum AddressState: Equatable, Sendable { case unknown, absent, claiming, held, releasing }
+package enum AddressState: Equatable, Sendable { case unknown, absent, claiming, held, releasing }
 enum IngestState: Equatable, Sendable { case closed, opening, open, draining, aborting }
 
 /// What is known of one peer.

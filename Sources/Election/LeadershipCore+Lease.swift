@@ -128,6 +128,7 @@ extension LeadershipCore {
     leaseOp = nil
     leaseRetryAt = now + leaseRetryPause
     leaseRetryPause = min(leaseRetryPause * 2, settings.retryLongest)
+    if settings.flaws.contains(.connectsOnce) { leaseRetryAt = now + .seconds(3_600) }
     readSoon(at: now)
     switch role {
     case .standby, .degraded, .steppingDown, .stopped: break

@@ -35,7 +35,8 @@ extension LeadershipCore {
       noteServing(at: now)
     case .drain:
       guard case .handingOver(var handover) = role else { return }
-      handover.passed(.drained, next: .aborting, at: now)
+      let next = settings.flaws.contains(.markedBeforeRelease) ? Handover.Step.marking : .aborting
+      handover.passed(.drained, next: next, at: now)
       role = .handingOver(handover)
       abortIngest(at: now)
     case .abort:
@@ -60,7 +61,7 @@ extension LeadershipCore {
   }
 
   mutating func faultEnded(_ fault: LocalFault, at now: Instant) {
-    guard faults.contains(fault) else { return }
+    guard faults.contains(fault), !settings.flaws.contains(.faultNeverEnds) else { return }
     faults.removeAll { $0 == fault }
     faultFreeAt = max(faultFreeAt, now + settings.faultHoldDown)
   }

@@ -1,45 +1,35 @@
 // Beats between peers: what is heard, when a peer is silent, and what we say of ourselves.
 
 extension LeadershipCore {
-  func view(of node: ShortName) -> PeerView? { views.first { $0.node == node } }
+  func view(of node: ShortName) -> PeerView? { place(of: node).map { views[$0] } }
+  /// For who needs a part of the view only: a copy of all of it costs, and this is asked with every event.
+  func place(of node: ShortName) -> Int? { views.firstIndex { $0.node == node } }
 
   /// No beat on any link for `peerSilence`; time that we slept through does not count.
-  func isSilent(_ view: PeerView, at now: Instant) -> Bool {
-    now - max(view.lastHeard ?? awakeSince, awakeSince) >= settings.peerSilence
+  func isSilent(_ view: PeerView, at now: Instant) -> Bool { isSilent(lastHeard: view.lastHeard, at: now) }
+  private func isSilent(lastHeard: Instant?, at now: Instant) -> Bool {
+    now - max(lastHeard ?? awakeSince, awakeSince) >= settings.peerSilence
   }
 
   /// Whether that run of the node shows no life. A newer one proves that it is over.
   func isSilent(incarnation node: NodeIncarnation, at now: Instant) -> Bool {
-    guard let view = view(of: node.node) else { return now - awakeSince >= settings.peerSilence }
-    guard let beat = view.lastBeat, beat.from.incarnation > node.incarnation else { return isSilent(view, at: now) }
-    return true
+    guard let place = place(of: node.node) else { return now - awakeSince >= settings.peerSilence }
+    if let known = views[place].lastBeat?.from.incarnation, known > node.incarnation { return true }
+    return isSilent(lastHeard: views[place].lastHeard, at: now)
   }
 
   mutating func peerBeatHeard(_ beat: PeerBeat, roundTrip: Interval?, at now: Instant) {
-    guard let index = views.firstIndex(where: { $0.node == beat.from.node }), beat.cluster == cluster else { return }
-    var view = views[index]
-    if let known = view.lastBeat, known.from.incarnation > beat.from.incarnation { return }
-    view.lastHeard = now
-    let link = Status.Link(link: beat.stamp.link, lastHeard: now, roundTrip: roundTrip)
-    if let place = view.links.firstIndex(where: { $0.link == link.link }) {
-      view.links[place] = link
-    } else {
-      view.links.append(link)
-      view.links.sort { $0.link < $1.link }
+    guard let index = place(of: beat.from.node), beat.cluster == cluster else { return }
+    let known = views[index].lastBeat
+    if let known, known.from.incarnation > beat.from.incarnation { return }
+    views[index].lastHeard = now
+    views[index].heard(on: Status.Link(link: beat.stamp.link, lastHeard: now, roundTrip: roundTrip))
+    let newer = known.map { ($0.from.incarnation, $0.counter) < (beat.from.incarnation, beat.counter) } ?? true
+    if newer { views[index].take(beat, at: now) }
+    if views[index].linkWarned {
+      views[index].linkWarned = false
+      out.append(.warn(.peerLinkMended(beat.from.node)))
     }
-    let newer = view.lastBeat.map { ($0.from.incarnation, $0.counter) < (beat.from.incarnation, beat.counter) } ?? true
-    if newer {
-      view.lastBeat = beat
-      if beat.state.leads { view.lastLeading = now }
-      if beat.state == .degraded && beat.addressHeld { view.lastDegraded = now }
-      let sound = beat.state == .standby && beat.databaseReachable
-      view.soundSince = sound ? view.soundSince ?? now : nil
-    }
-    if view.linkWarned {
-      view.linkWarned = false
-      out.append(.warn(.peerLinkMended(view.node)))
-    }
-    views[index] = view
     if newer { obey(beat, at: now) }
   }
 
@@ -49,6 +39,10 @@ extension LeadershipCore {
     switch role {
     case .reigning(let reign) where reign.step != .ruling: break
     case .reigning, .handingOver, .degraded:
+      if settings.flaws.contains(.epochFromBeat) {
+        ledTerm = theirs
+        return
+      }
       stepDown(.outranked(by: beat.from.node, theirs), keepSession: false, at: now)
     case .standby, .steppingDown, .stopped: break
     }
@@ -56,7 +50,7 @@ extension LeadershipCore {
 
   /// Warns of peers that beat in the database only.
   private mutating func warnOfBrokenLinks(at now: Instant) {
-    for index in views.indices where !views[index].linkWarned && isSilent(views[index], at: now) {
+    for index in views.indices where !views[index].linkWarned && isSilent(lastHeard: views[index].lastHeard, at: now) {
       guard let window, window.holder.node.node == views[index].node, window.reads == 1,
         window.holderReads >= settings.judgeReads
       else { continue }
@@ -121,5 +115,25 @@ extension LeadershipCore {
     published = state
     lastTransition = transition
     out.append(.record(transition))
+  }
+}
+
+// In place: a copy of a view would copy its links with every beat.
+extension PeerView {
+  fileprivate mutating func heard(on link: Status.Link) {
+    if let place = links.firstIndex(where: { $0.link == link.link }) {
+      links[place] = link
+    } else {
+      links.append(link)
+      links.sort { $0.link < $1.link }
+    }
+  }
+
+  fileprivate mutating func take(_ beat: PeerBeat, at now: Instant) {
+    lastBeat = beat
+    if beat.state.leads { lastLeading = now }
+    if beat.state == .degraded && beat.addressHeld { lastDegraded = now }
+    let sound = beat.state == .standby && beat.databaseReachable
+    soundSince = sound ? soundSince ?? now : nil
   }
 }

@@ -92,7 +92,8 @@ extension LeadershipCore {
     // The read that completes the window comes when it is due, not at the next of the regular ones.
     let complete = next.firstReceived + settings.judgeWindow
     if next.reads > 1, complete > now { nextReadAt = min(nextReadAt, complete) }
-    if let beat = view(of: holder.node.node)?.lastBeat, beat.from == holder.node, beat.state.leads, !beat.resigned,
+    if let place = place(of: holder.node.node), let beat = views[place].lastBeat, beat.from == holder.node,
+      beat.state.leads, !beat.resigned,
       beat.term?.term == term
     {
       rulingSession = holder
@@ -103,14 +104,17 @@ extension LeadershipCore {
   mutating func judge(at now: Instant) {
     guard let window, fenceWanted == nil, mayJudge(at: now) else { return }
     if case .fence? = watchOp?.command { return }
-    let view = view(of: window.holder.node.node)
+    let place = place(of: window.holder.node.node)
     let stands = window.lastAsked - window.firstReceived
     let stillEnough = window.reads >= settings.judgeReads
     let silent = isSilent(incarnation: window.holder.node, at: now)
     if silent, stillEnough && stands >= settings.judgeWindow || settings.flaws.contains(.judgeOnSilence) {
       fenceWanted = (window.holder, .silent)
-    } else if let view, let beat = view.lastBeat, beat.from == window.holder.node, beat.resigned, !beat.state.leads,
-      beat.term?.term == window.term, !isSilent(view, at: now), rulingSession == window.holder
+    } else if settings.flaws.contains(.anyResignation), place.flatMap({ views[$0].lastBeat })?.resigned == true {
+      fenceWanted = (window.holder, .resigned)
+    } else if let place, let beat = views[place].lastBeat, beat.from == window.holder.node, beat.resigned,
+      !beat.state.leads, beat.term?.term == window.term, !isSilent(views[place], at: now),
+      rulingSession == window.holder
     {
       fenceWanted = (window.holder, .resigned)
     } else if stillEnough, stands >= settings.leaseLifetime {

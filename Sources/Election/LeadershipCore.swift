@@ -12,7 +12,8 @@ public struct LeadershipCore: Sendable {
 
   var out: [Effect] = []
   var lastNow: Instant
-  var deadlineAsked: Instant
+  /// `nextDeadline` after the last event.
+  package var deadlineAsked: Instant
   /// Start, or the end of the last oversleep: silence is never measured from before it.
   var awakeSince: Instant
   var lastID: UInt64 = 0
@@ -20,7 +21,7 @@ public struct LeadershipCore: Sendable {
   var role = Role.standby
   var stopCommand: CommandID?
   /// The term led now or last by this incarnation.
-  var ledTerm: TimelineTerm?
+  package var ledTerm: TimelineTerm?
   /// `ledTerm` was given up.
   var resigned = false
   var holdOffUntil: Instant
@@ -57,7 +58,7 @@ public struct LeadershipCore: Sendable {
   var databaseBackAt: Instant
 
   // Address.
-  var address = AddressState.unknown
+  package var address = AddressState.unknown
   var addressOp: Pending<AddressCommand>?
   var renewedAt: Instant?
   var renewDue = false
@@ -77,7 +78,8 @@ public struct LeadershipCore: Sendable {
   var lastSent: PeerBeat?
 
   // What is told.
-  var published = NodeState.starting
+  /// The simulator looks at some parts with every event, without making a `Status`: they are visible to the package.
+  package var published = NodeState.starting
   var why = Reason.started
   var lastTransition: Transition?
   var lastTakeover: Transition?
@@ -111,7 +113,7 @@ public struct LeadershipCore: Sendable {
   /// Takes one event and says what is to be done, in order. `now` is the own boot clock; a `now` before the last one
   /// counts as the last one.
   public mutating func handle(_ event: Event, at now: Instant) -> [Effect] {
-    if role == .stopped { return [] }
+    if isStopped { return [] }
     let now = max(now, lastNow)
     lastNow = now
     if now > deadlineAsked + settings.oversleepLimit { overslept(at: now) }
@@ -121,7 +123,9 @@ public struct LeadershipCore: Sendable {
     drive(at: now)
     tell(at: now)
     deadlineAsked = nextDeadline
-    defer { out.removeAll(keepingCapacity: true) }
+    // Handed over, not copied; most events ask for nothing.
+    if out.isEmpty { return [] }
+    defer { out = [] }
     return out
   }
 
@@ -161,7 +165,7 @@ public struct LeadershipCore: Sendable {
   }
 
   private mutating func drive(at now: Instant) {
-    if role == .stopped { return }
+    if isStopped { return }
     driveHandover(at: now)
     driveIngest(at: now)
     driveAddress(at: now)
@@ -170,6 +174,8 @@ public struct LeadershipCore: Sendable {
     driveWatch(at: now)
     driveFailback(at: now)
   }
+
+  private var isStopped: Bool { if case .stopped = role { true } else { false } }
 
   mutating func nextID() -> OperationID {
     lastID += 1
@@ -193,7 +199,7 @@ public struct LeadershipCore: Sendable {
 
   /// When `.ticked` is due at the latest. Changes with every `handle`.
   public var nextDeadline: Instant {
-    if role == .stopped { return Instant(nanoseconds: .max) }
+    if isStopped { return Instant(nanoseconds: .max) }
     var next = nextPeerBeatAt
     func consider(_ instant: Instant?) { if let instant, instant < next { next = instant } }
     /// What is past and not done yet waits for something that happens, not for time: no reason to wake again.
@@ -227,7 +233,9 @@ public struct LeadershipCore: Sendable {
       if addressOp == nil, !reign.mayClaim { considerAhead(reign.nextProbeAt) }
     case .handingOver: if leaseOp == nil { consider(nextBeatAt) }
     }
-    if let window { considerAhead(view(of: window.holder.node.node)?.lastHeard.map { $0 + settings.peerSilence }) }
+    if let window, let place = place(of: window.holder.node.node) {
+      considerAhead(views[place].lastHeard.map { $0 + settings.peerSilence })
+    }
     // What is due and could not be done now is tried again a millisecond later, never in a spin.
     return max(next, lastNow + .milliseconds(1))
   }

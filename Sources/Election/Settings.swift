@@ -105,4 +105,14 @@ package struct Flaws: OptionSet, Equatable, Sendable {
   package static let leaseNotEnforced = Flaws(rawValue: 32)
   /// The judge fences on silence between peers alone, without looking at the counter.
   package static let judgeOnSilence = Flaws(rawValue: 64)
+  /// A switchover marks its release as clean before the address is released.
+  package static let markedBeforeRelease = Flaws(rawValue: 128)
+  /// The term in a peer's beat is taken over instead of giving way to it.
+  package static let epochFromBeat = Flaws(rawValue: 256)
+  /// The end of a local fault is not noticed.
+  package static let faultNeverEnds = Flaws(rawValue: 512)
+  /// A node whose lease session was lost does not connect again.
+  package static let connectsOnce = Flaws(rawValue: 1_024)
+  /// The judge takes "I resigned" for the present reign, whichever it is about.
+  package static let anyResignation = Flaws(rawValue: 2_048)
 }

@@ -4,13 +4,15 @@ import Election
 
 final class Checks {
   private struct Watch {
-    var activeWithoutAddressSince: Moment?
     var falseAddressSince: Moment?
+    /// The term that was found to be this worker's own.
+    var ownTerm: TimelineTerm?
   }
 
   private let world: World
-  private weak var cluster: Cluster?
+  private var cluster: Cluster?
   private var watches: [Watch] = []
+  private var lifetime: Moment = 0
   private var lastActiveAt: Moment = 0
   private var overlapSince: Moment?
   /// How long a sound node may need until somebody is active, whatever happens to the others.
@@ -24,8 +26,12 @@ final class Checks {
 
   func start(cluster: Cluster) {
     self.cluster = cluster
+    lifetime = cluster.settings.leaseLifetime.nanoseconds
     watches = Array(repeating: Watch(), count: cluster.hosts.count)
-    world.every(20 * millisecond) { [unowned self] in look() }
+    world.every(40 * millisecond) { [unowned self] in
+      look()
+      return true
+    }
   }
 
   private func look() {
@@ -42,32 +48,43 @@ final class Checks {
 
   private func look(at host: Host) {
     guard let worker = host.worker, isAwake(worker) else { return watches[host.index] = Watch() }
-    let status = worker.core.status
-    var watch = watches[host.index]
-    defer { watches[host.index] = watch }
-    let falselyHeld = status.addressHeld && !host.addressPresent
-    watch.falseAddressSince = falselyHeld ? watch.falseAddressSince ?? world.now : nil
-    if let since = watch.falseAddressSince, world.now - since > 200 * millisecond {
-      world.fail("\(host.name) believes that it holds the service IP, and does not")
+    if worker.holdsAddress, !host.addressPresent {
+      let since = watches[host.index].falseAddressSince ?? world.now
+      watches[host.index].falseAddressSince = since
+      if world.now - since > 200 * millisecond {
+        world.fail("\(host.name) believes that it holds the service IP, and does not")
+      }
+    } else {
+      watches[host.index].falseAddressSince = nil
     }
-    guard status.state == .active else { return }
+    guard worker.state == .active else { return }
     lastActiveAt = world.now
-    let lifetime = cluster?.settings.leaseLifetime.nanoseconds ?? 0
-    if let proven = worker.provenBoot, host.boot > proven + lifetime + 30 * millisecond {
-      world.fail(
-        "\(host.name) is active \((host.boot - proven) / millisecond) ms after the sending of its last answered beat")
+    lease(of: worker)
+    // Who bumped to a term never changes: one look for each.
+    if let term = worker.term, watches[host.index].ownTerm != term {
+      watches[host.index].ownTerm = term
+      if cluster?.database.store.owners[term] != worker.me {
+        world.fail("\(host.name) leads epoch \(term.term.epoch), which is not its own")
+      }
     }
-    if let term = status.term, cluster?.database.store.owners[term] != worker.me {
-      world.fail("\(host.name) leads epoch \(term.term.epoch), which is not its own")
+  }
+
+  /// With every look, and before whatever an active worker does next.
+  func lease(of worker: Worker) {
+    guard let proven = worker.provenBoot, isAwake(worker) else { return }
+    let boot = worker.host.boot
+    if boot > proven + lifetime + 30 * millisecond {
+      world.fail(
+        "\(worker.host.name) is active \((boot - proven) / millisecond) ms after the sending of its last answered beat")
     }
   }
 
   private func lookForOverlap(_ hosts: [Host]) {
-    let holders = hosts.filter { $0.addressPresent && $0.runs }
-    guard holders.count > 1 else { return overlapSince = nil }
+    guard hosts.count(where: { $0.addressPresent && $0.runs }) > 1 else { return overlapSince = nil }
     let since = overlapSince ?? world.now
     overlapSince = since
     if world.now - since > overlapBound {
+      let holders = hosts.filter { $0.addressPresent && $0.runs }
       world.fail("\(holders.map(\.name.text)) hold the service IP together for \((world.now - since) / millisecond) ms")
     }
   }
@@ -101,11 +118,14 @@ final class Checks {
     if let sound { world.fail("nobody was active for \(takeoverBound / second) s though \(sound.name) is sound") }
   }
 
+  /// The run is over.
+  func forget() { cluster = nil }
+
   // MARK: At the end
 
   func atTheEnd() {
     guard let cluster else { return }
-    let states = cluster.hosts.map { $0.worker?.core.status.state ?? .stopped }
+    let states = cluster.hosts.map { $0.worker?.state ?? .stopped }
     let active = states.count { $0 == .active }
     if active != 1 { world.fail("\(active) active nodes at the end: \(states)") }
     for client in cluster.clients {

@@ -37,7 +37,7 @@ final class ClientConnection {
 final class Client {
   private let world: World
   let stream: Int
-  private unowned let cluster: Cluster
+  private let cluster: Cluster
   private var connection: ClientConnection?
   private var welcomedAlready = false
   private var retryAt: Moment = 0
@@ -49,24 +49,50 @@ final class Client {
   private var outstandingSince: Moment?
   /// When an acknowledgement came last.
   private(set) var progressedAt: Moment = 0
+  /// Between two times that it has something to tell, about.
+  private var pace = second
+  private var produceAt: Moment = 0
+  private var wake: Alarm?
 
   init(world: World, stream: Int, cluster: Cluster) {
     self.world = world
     self.stream = stream
     self.cluster = cluster
     patience = world.random.pick([600, 1_500, 4_000]) * millisecond
+    wake = Alarm(world: world) { [unowned self] in tick() }
+  }
+
+  /// The load varies: for a while it has much to tell, then little.
+  private func varyPace() {
+    let busy = world.now < world.plan.busyPhase
+    let steady = world.plan.order != nil
+    let paces: [Moment] = steady ? [100] : busy ? [20, 20, 100, 500] : [200, 500, 1_000, 1_000, 1_000, 2_000]
+    pace = world.random.pick(paces) * millisecond
+    world.after(world.random.milliseconds(10_000...30_000)) { [unowned self] in varyPace() }
   }
 
   func start() {
-    world.every(world.random.milliseconds(15...30)) { [unowned self] in
-      if produced - acknowledged < 2_000 { produced += world.random.int(1...4) }
-      tick()
-    }
+    varyPace()
+    produceAt = pace
+    planTick()
   }
 
   private func tick() {
+    if world.now >= produceAt {
+      if produced - acknowledged < 2_000 { produced += world.random.int(1...4) }
+      produceAt = world.now + pace / 4 * Moment(world.random.int(3...6))
+    }
     if let since = outstandingSince, world.now - since > patience { lose() }
     if connection == nil, world.now >= retryAt { connect() } else { send() }
+    planTick()
+  }
+
+  /// When there is something to do next.
+  private func planTick() {
+    var next = produceAt
+    if connection == nil { next = min(next, max(retryAt, world.now + millisecond)) }
+    if let since = outstandingSince { next = min(next, since + patience + millisecond) }
+    wake?.set(after: next - world.now)
   }
 
   private func connect() {
@@ -88,6 +114,7 @@ final class Client {
     let last = min(produced, acknowledged + world.random.int(1...50))
     sent = last
     outstandingSince = world.now
+    planTick()
     connection.toNode { $0.ingest.batch(connection, first: first, last: last) }
   }
 
@@ -123,5 +150,6 @@ final class Client {
     connection = nil
     outstandingSince = nil
     sent = acknowledged
+    planTick()
   }
 }

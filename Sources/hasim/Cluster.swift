@@ -34,15 +34,15 @@ final class Cluster {
       guard let name = ShortName("n\(index)") else { preconditionFailure("a valid name") }
       return Host(world: world, index: index, name: name, cluster: self)
     }
-    clients = (0..<world.random.int(1...3)).map { Client(world: world, stream: $0, cluster: self) }
+    let streams = plan.order == nil ? world.random.int(1...3) : 1
+    clients = (0..<streams).map { Client(world: world, stream: $0, cluster: self) }
     database.believesToLead = { [unowned self] node in
       guard let worker = hosts.first(where: { $0.name == node.node })?.worker, worker.me == node else { return false }
-      return !worker.frozen && !worker.controlStalled && worker.core.status.state.leads
+      return !worker.frozen && !worker.controlStalled && worker.state.leads
     }
     network.breakConnections = { [unowned self] host, serverSide in breakConnections(of: host, serverSide: serverSide) }
     let store = database.store
     store.commitStall = { [unowned self] in world.random.chance(0.2) ? database.commitStall : 0 }
-    world.every(10 * millisecond) { [unowned self] in store.replicate(world.random.int(1...50)) }
     for host in hosts { world.after(world.random.milliseconds(0...500)) { host.powerUp() } }
     for client in clients { client.start() }
     checks.start(cluster: self)
@@ -55,6 +55,11 @@ final class Cluster {
     if world.violation == nil { checks.atTheEnd() }
     // The queue's closures hold the cluster and the cluster holds the queue.
     world.clear()
+    for host in hosts { host.forget() }
+    database.forget()
+    checks.forget()
+    hosts = []
+    clients = []
     return world.violation
   }
 

@@ -13,7 +13,8 @@ final class Session {
   fileprivate(set) var alive = true
   /// Ends the statement in progress, whatever it is.
   fileprivate var transaction: Transaction?
-  fileprivate var idleGeneration = 0
+  /// `idle_session_timeout` of a lease session.
+  fileprivate var idleTimeout: Alarm?
   /// Backends up to this one were to be ended before the bump.
   fileprivate var endedUpTo: Int32 = 0
   /// The other end learns of it unless the network hides it.
@@ -45,7 +46,8 @@ final class Database {
   private(set) var up = true
   private(set) var sessions: [Session] = []
   private var lastPID: Int32 = 100
-  private(set) var lockHolder: Session?
+  private(set) var lockHolder: Session? { didSet { lockSince = world.now } }
+  private var lockSince: Moment = 0
   private var waiters: [Waiter] = []
   private var tickets = 0
   private(set) var beats: [BeatEntry] = []
@@ -99,12 +101,15 @@ final class Database {
     guard session.alive else { return true }
     if let transaction = session.transaction, !store.abort(transaction) { return false }
     session.alive = false
+    session.idleTimeout = nil
     sessions.removeAll { $0 === session }
     waiters.removeAll { $0.session === session }
     if lockHolder === session { releaseLock() }
     world.trace(
       "database", "session \(session.pid) of \(session.owner.node)/\(session.owner.incarnation) ends: \(reason)")
-    session.ended(reason)
+    let ended = session.ended
+    session.ended = { _ in }
+    ended(reason)
     return true
   }
 
@@ -114,18 +119,29 @@ final class Database {
     world.after(50 * millisecond) { [self] in hangUp(session) }
   }
 
-  // MARK: The advisory lock
-
-  private func idle(_ session: Session) {
-    session.idleGeneration += 1
-    let generation = session.idleGeneration
-    world.after(leaseLifetime) { [self] in
-      if session.alive, session.idleGeneration == generation { terminate(session, "idle_session_timeout") }
+  /// The run is over.
+  func forget() {
+    for session in sessions {
+      session.ended = { _ in }
+      session.idleTimeout = nil
+      session.transaction?.letGo()
     }
   }
 
+  // MARK: The advisory lock
+
+  private func idle(_ session: Session) {
+    let timeout =
+      session.idleTimeout
+      ?? Alarm(world: world) { [unowned self] in
+        if session.alive { terminate(session, "idle_session_timeout") }
+      }
+    session.idleTimeout = timeout
+    timeout.set(after: leaseLifetime)
+  }
+
   /// A statement of the lease session begins; it is idle again when it ends.
-  private func busy(_ session: Session) { session.idleGeneration += 1 }
+  private func busy(_ session: Session) { session.idleTimeout?.clear() }
 
   func waitLeader(_ session: Session, timeout: Moment, answer: @escaping (Bool) -> Void) {
     guard session.alive else { return }
@@ -214,6 +230,7 @@ final class Database {
       if world.has(.unconditionalBump) { return nil }
       if !holdsLock() { return .lockNotHeld }
       if store.term != expecting { return .epochMoved }
+      if world.has(.pauseNotAsked) { return nil }
       if paused { return .paused }
       if noPromote.contains(session.owner.node) { return .noPromote }
       if let named = store.namedSuccessor, named != session.owner.node { return .otherSuccessor }
@@ -262,13 +279,18 @@ final class Database {
       world.fail("\(by) fenced \(node.node), which had shown life since it was judged")
     }
     if same, let row, world.now - row.writtenAt < 600 * millisecond, ended.contains(where: { $0 === lockHolder }),
-      believesToLead(node)
+      believesToLead(node), !isLateToBump(node)
     {
       world.fail(
         "\(by) fenced \(node.node), which had written its beat \((world.now - row.writtenAt) / millisecond) ms before")
     }
     for session in ended { terminate(session, "fenced by \(by)") }
     return true
+  }
+
+  /// It has held the lock for a lease lifetime, on the judge's clock, and not bumped: a beat does not save it.
+  private func isLateToBump(_ node: NodeIncarnation) -> Bool {
+    store.leader != node && world.now - lockSince >= leaseLifetime * 9 / 10
   }
 
   // MARK: Lanes
@@ -323,7 +345,10 @@ final class Database {
     for session in all {
       session.alive = false
       session.transaction = nil
-      if let reason { session.ended(reason) }
+      session.idleTimeout = nil
+      let ended = session.ended
+      session.ended = { _ in }
+      if let reason { ended(reason) }
     }
   }
 }

@@ -9,8 +9,8 @@ enum FaultKind: CaseIterable {
 }
 
 final class Faults {
-  private let world: World
-  private unowned let cluster: Cluster
+  let world: World
+  unowned let cluster: Cluster
   private let kinds: [FaultKind]
   private let gap: ClosedRange<Int>
   private var over = false
@@ -29,14 +29,20 @@ final class Faults {
     self.kinds = kinds
     gap = world.random.pick([300...1_500, 1_000...4_000, 3_000...9_000])
     world.trace("faults", "\(kinds)")
+    world.after(world.plan.faultPhase) { [unowned self] in mendAll() }
+    if let order = world.plan.order {
+      follow(order)
+      return
+    }
     cluster.atStep = { [unowned self] effect, host in strikeAtStep(effect, host) }
     world.after(world.random.milliseconds(1_000...4_000)) { [unowned self] in strike() }
-    world.after(world.plan.faultPhase) { [unowned self] in mendAll() }
   }
 
   private func strike() {
     guard !over else { return }
     strike(world.random.pick(kinds))
+    // A quiet life follows the thick of it: long enough between two faults for everything to settle, or not quite.
+    let gap = world.now < world.plan.busyPhase ? gap : 4_000...60_000
     world.after(world.random.milliseconds(gap)) { [unowned self] in strike() }
   }
 
@@ -46,7 +52,7 @@ final class Faults {
 
   /// Rather the active node than another.
   private func victim() -> Host {
-    let active = cluster.hosts.filter { $0.worker?.core.status.state == .active }
+    let active = cluster.hosts.filter { $0.worker?.state == .active }
     if let host = active.first, world.random.chance(0.6) { return host }
     return world.random.pick(cluster.hosts)
   }
@@ -138,12 +144,12 @@ final class Faults {
 
   /// The next effect of a kind that matters finds its node stopped, paused, dead or cut off.
   private func arm() {
-    let wanted = world.random.int(0...9)
+    let wanted = world.random.int(0...10)
     armed = { effect, _ in
       switch (effect, wanted) {
       case (.lease(_, .bump, _), 0...2), (.lease(_, .beat, _), 3), (.lease(_, .unlock, _), 4),
         (.lease(_, .endOldSessions, _), 4), (.lease(_, .markCleanRelease, _), 4), (.watch(_, .fence, _), 5...6),
-        (.address(_, .claim, _), 7), (.address(_, .release, _), 8), (.address(_, .renew, _), 8),
+        (.address(_, .claim, _), 7), (.address(_, .release, _), 10), (.address(_, .renew, _), 8),
         (.ingest(_, .open, _), 9), (.ingest(_, .abort, _), 9), (.ingest(_, .drain, _), 9):
         true
       default: false
@@ -157,7 +163,7 @@ final class Faults {
     world.trace("faults", "at step \(effect)")
     let delay = world.random.chance(0.5) ? 0 : world.random.microseconds(0...3_000)
     let kind = world.random.pick([
-      FaultKind.stopWorker, .stopAll, .pauseMachine, .crashHost, .killWorker, .cutDatabase, .loseLock, .pause,
+      FaultKind.stopWorker, .stopAll, .pauseMachine, .crashHost, .killWorker, .cutDatabase, .loseLock, .pause, .helper,
     ])
     world.after(delay) { [unowned self] in
       switch kind {
@@ -171,6 +177,7 @@ final class Faults {
       case .killWorker: host.killWorker("killed at a step")
       case .loseLock: harmLease(.loseLock)
       case .pause: operate(host, .pause)
+      case .helper: harm(host, .helper)
       default: cutDatabase(host)
       }
     }
@@ -243,7 +250,7 @@ final class Faults {
     // A synchronous standby that hangs stalls every commit; one that lags asynchronously does not.
     later(0...3_500) { [unowned self] in
       let tells = world.random.chance(0.5)
-      if let host = cluster.hosts.first(where: { $0.worker?.core.status.state == .active }), world.random.chance(0.4) {
+      if let host = cluster.hosts.first(where: { $0.worker?.state == .active }), world.random.chance(0.4) {
         strike(.stallThreads, host)
       }
       cluster.database.failOver(downtime: world.random.milliseconds(100...2_500), tellsClients: tells)
@@ -257,7 +264,7 @@ final class Faults {
     store.replicationStalled = true
     harmLease(.endLeaseSession)
     later(100...1_500) { [unowned self] in
-      if let host = cluster.hosts.first(where: { $0.worker?.core.status.state == .active }), world.random.chance(0.7) {
+      if let host = cluster.hosts.first(where: { $0.worker?.state == .active }), world.random.chance(0.7) {
         strike(.stallThreads, host)
       }
       cluster.database.failOver(downtime: world.random.milliseconds(50...500), tellsClients: world.random.chance(0.3))
@@ -299,11 +306,8 @@ final class Faults {
     let database = cluster.database
     if kind == .switchover {
       let other = world.random.pick(cluster.hosts)
-      commands += 1
-      let id = CommandID(number: commands)
-      world.trace("operator", "switchover to \(other.name)")
       let named = world.random.chance(0.7) ? other.name : nil
-      for host in cluster.hosts { host.worker?.perform { $0.deliver(.commanded(id, .switchover(to: named))) } }
+      for host in cluster.hosts { command(.switchover(to: named), host) }
       return
     }
     database.disturbed()
@@ -315,12 +319,24 @@ final class Faults {
     }
   }
 
+  func command(_ command: Command, _ host: Host) {
+    commands += 1
+    let id = CommandID(number: commands)
+    world.trace("operator", "\(command) asked of \(host.name)")
+    host.worker?.perform { $0.deliver(.commanded(id, command)) }
+  }
+
   // MARK: The end of all faults
 
   private func mendAll() {
     over = true
     armed = nil
     world.trace("faults", "over")
+    heal()
+  }
+
+  /// Whatever stands, is cut, slow or forbidden is no longer.
+  func heal() {
     let network = cluster.network
     quiet()
     network.requestDelay = 0

@@ -3,7 +3,7 @@
 import Election
 
 final class Guard {
-  private unowned let host: Host
+  private let host: Host
   private let world: World
   private var ended = false
   private var queue: [(id: OperationID, command: AddressCommand, deadline: Instant, worker: Worker)] = []
@@ -11,23 +11,29 @@ final class Guard {
   private var generation = 0
   private var working = false
   private var restartPause: Moment = 50 * millisecond
+  private var watch: Alarm?
 
   init(host: Host) {
     self.host = host
     world = host.world
-    beginLooking()
+    watch = Alarm(world: world) { [self] in
+      look()
+      watchSilence()
+    }
+    watchSilence()
   }
 
-  func end() { ended = true }
+  func end() {
+    ended = true
+    watch = nil
+  }
 
   // MARK: Watching the worker
 
-  private func beginLooking() {
-    world.after(50 * millisecond) { [weak self] in
-      guard let self, !ended else { return }
-      look()
-      beginLooking()
-    }
+  /// It looks every 50 ms. Looks at a worker that is not silent change nothing and are left out.
+  func watchSilence() {
+    guard !ended, host.worker?.silentSince != nil else { return }
+    watch?.set(after: 50 * millisecond - world.now % (50 * millisecond))
   }
 
   /// A worker that is silent for 600 ms counts as dead; some sites let the guard end it, some only take the address.
@@ -64,10 +70,10 @@ final class Guard {
       working = false
       queue = []
       return whenRunning { [self] in
-        let fails = host.helperMood == .fails && world.random.chance(0.2)
+        let fails = host.helperMood == .fails && world.random.chance(0.5)
         if !fails { host.removeAddress("released") }
         answer(
-          id, fails && host.addressPresent ? .stillPresent : .released, to: worker,
+          id, fails && host.addressPresent && !world.has(.releaseNotVerified) ? .stillPresent : .released, to: worker,
           after: world.random.microseconds(100...800))
       }
     }
@@ -96,7 +102,7 @@ final class Guard {
     whenRunning { [self] in
       guard generation == self.generation else { return }
       // A guard that was stopped must not do now what was right then.
-      guard host.clock <= deadline else { return done(.failed("too late"), 0) }
+      guard host.clock <= deadline || world.has(.lateClaim) else { return done(.failed("too late"), 0) }
       switch command {
       case .probe(let span): probe(span.nanoseconds, generation: generation) { done($0, 0) }
       case .claim(let lifetime): claim(lifetime.nanoseconds, deadline, generation: generation, done)
@@ -133,7 +139,7 @@ final class Guard {
     func add(after delay: Moment, answerAfter late: Moment) {
       world.after(delay) { [self] in
         whenRunning {
-          guard generation == self.generation, self.host.clock <= deadline else { return }
+          guard generation == self.generation, self.host.clock <= deadline || self.world.has(.lateClaim) else { return }
           self.host.addAddress(lifetime: lifetime)
           done(.claimed, late)
         }

@@ -8,12 +8,15 @@ final class Host {
   let world: World
   let index: Int
   let name: ShortName
-  unowned let cluster: Cluster
+  let cluster: Cluster
   // The boot clock runs up to 5 % fast or slow and can stand still while the machine is paused.
   private var bootOffset: Int64
   private let partsPerMillion: Int64
   /// Only for the planted wall-clock lease: somebody sets the clock.
   var wallOffset: Int64 = 0
+  private let wallClock: Bool
+  /// Only for the planted clock that stands still in a suspended machine.
+  private var slept: Int64 = 0
 
   private(set) var powered = false
   private(set) var paused = false
@@ -32,15 +35,21 @@ final class Host {
   private(set) var addressPresent = false
   private(set) var addressSince: Moment = 0
   private var addressExpiry: Moment = 0
-  private var addressGeneration = 0
+  private var expiry: Alarm?
 
   init(world: World, index: Int, name: ShortName, cluster: Cluster) {
     self.world = world
     self.index = index
     self.name = name
     self.cluster = cluster
+    wallClock = world.has(.wallClockLease)
     bootOffset = world.random.milliseconds(1_000...1_000_000)
     partsPerMillion = Int64(world.random.int(-50_000...50_000))
+    expiry = Alarm(world: world) { [unowned self] in
+      guard addressPresent, runs else { return }
+      removeAddress("lifetime over")
+      worker?.perform { $0.deliver(.addressLost) }
+    }
   }
 
   func disturbed() { disturbedAt = world.now }
@@ -55,7 +64,7 @@ final class Host {
   }
   /// What the core is told.
   var clock: Instant {
-    Instant(nanoseconds: max(0, world.has(.wallClockLease) ? boot + wallOffset : boot))
+    Instant(nanoseconds: max(0, wallClock ? boot + wallOffset : boot - slept))
   }
   /// True time until the core's clock shows that.
   func wait(until instant: Instant) -> Moment {
@@ -83,12 +92,13 @@ final class Host {
     paused = false
     clockStops = false
     addressPresent = false
-    addressGeneration += 1
+    expiry?.clear()
     guardProcess?.end()
     guardProcess = nil
     worker?.die(sayGoodbye: false)
     worker = nil
     bootOffset -= boot - 1_000_000_000
+    slept = 0
     cluster.network.cutDatabase(index, requests: false, answers: false)
     cluster.serverNoticesLoss(of: self)
   }
@@ -164,6 +174,7 @@ final class Host {
     guard powered, paused else { return }
     disturbed()
     let length = world.now - pausedAt
+    if world.has(.monotonicLease), !clockStops { slept += length / 1_000_000 * (1_000_000 + partsPerMillion) }
     if clockStops { bootOffset -= length / 1_000_000 * (1_000_000 + partsPerMillion) }
     paused = false
     unpausedAt = world.now
@@ -180,6 +191,14 @@ final class Host {
   var guardRuns: Bool { powered && !paused && !guardStopped && guardProcess != nil }
   /// A process of the host can run at all.
   var runs: Bool { powered && !paused }
+
+  /// The run is over.
+  func forget() {
+    worker?.forget()
+    worker = nil
+    guardProcess?.end()
+    guardProcess = nil
+  }
 
   // MARK: The service IP in the kernel
 
@@ -209,20 +228,13 @@ final class Host {
   }
 
   private func watchExpiry() {
-    addressGeneration += 1
-    let generation = addressGeneration
-    guard !world.has(.addressWithoutLifetime) else { return }
-    world.after(addressExpiry - world.now) { [self] in
-      guard addressPresent, addressGeneration == generation, runs else { return }
-      removeAddress("lifetime over")
-      worker?.perform { $0.deliver(.addressLost) }
-    }
+    if !world.has(.addressWithoutLifetime) { expiry?.set(after: addressExpiry - world.now) }
   }
 
   func removeAddress(_ why: String) {
     guard addressPresent else { return }
     addressPresent = false
-    addressGeneration += 1
+    expiry?.clear()
     world.trace(name.text, "service IP removed: \(why)")
   }
 

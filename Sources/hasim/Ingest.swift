@@ -6,7 +6,8 @@ final class Ingest {
   private let host: Host
   private let me: NodeIncarnation
   private let world: World
-  weak var worker: Worker?
+  /// Until `forget`.
+  var worker: Worker?
   private(set) var term: TimelineTerm?
   private var accepting = false
   private var lanes: [Int: StreamLane] = [:]
@@ -61,6 +62,12 @@ final class Ingest {
 
   func die(sayGoodbye: Bool) { end(sayGoodbye: sayGoodbye) }
 
+  func forget() {
+    worker = nil
+    for lane in lanes.values { lane.forget() }
+    lanes = [:]
+  }
+
   /// A firewall forgets one connection: nothing passes any more, and the server learns of it by its keepalives.
   func holdLane() { for stream in lanes.keys.sorted() { lanes[stream]?.hold() } }
 
@@ -91,7 +98,7 @@ final class StreamLane {
   private let world: World
   private let term: TimelineTerm
   private let stream: Int
-  private weak var ingest: Ingest?
+  private var ingest: Ingest?
   private var ended = false
   private var connection: ClientConnection?
   private var waitingHello: (ClientConnection, Int)?
@@ -120,6 +127,16 @@ final class StreamLane {
     dropLink(sayGoodbye: sayGoodbye)
     connection?.reset(reachable: host.runs)
     waitingHello?.0.reset(reachable: host.runs)
+    (connection, waitingHello) = (nil, nil)
+  }
+
+  /// The run is over.
+  func forget() {
+    ended = true
+    ingest = nil
+    link?.session.ended = { _ in }
+    link = nil
+    connection = nil
   }
 
   private func dropLink(sayGoodbye: Bool) {
@@ -186,19 +203,20 @@ final class StreamLane {
   /// The outcome is unknown: a new connection, the old backend ended, the same again.
   private func failed() {
     attempt += 1
+    if world.has(.unknownOutcomeAcked), case .batch(_, let last)? = work { connection?.acknowledge(last) }
     dropLink(sayGoodbye: true)
     guard !ended, work != nil else { return }
     ingest?.worker?.after(world.random.milliseconds(5...50)) { [self] _ in tryNow() }
   }
 
   private func connect(_ attempt: Int) {
-    host.cluster.connect(host, me, .lane) { [weak self] link in
-      guard let self, let worker = ingest?.worker else { return }
+    host.cluster.connect(host, me, .lane) { [self] link in
+      guard let worker = ingest?.worker else { return }
       worker.perform { [self] _ in
         guard let link else { return self.attempt == attempt ? failed() : () }
         guard self.attempt == attempt, !ended else { return host.cluster.hangUp(link, host: host) }
         self.link = link
-        link.session.ended = { [weak self] _ in self?.serverClosed(link) }
+        link.session.ended = { [self] _ in serverClosed(link) }
         if !link.session.alive { return serverClosed(link) }
         greet(link, self.attempt)
       }
@@ -224,8 +242,7 @@ final class StreamLane {
   }
 
   private func serverClosed(_ link: Link) {
-    host.cluster.network.message(.answer, host: host.index) { [weak self] in
-      guard let self else { return }
+    host.cluster.network.message(.answer, host: host.index) { [self] in
       ingest?.worker?.perform { [self] _ in if self.link === link { failed() } }
     }
   }
@@ -241,8 +258,7 @@ final class StreamLane {
 
   private func answer(_ link: Link, _ attempt: Int, _ back: @escaping () -> Void) {
     if link.held { return }
-    host.cluster.network.message(.answer, host: host.index) { [weak self] in
-      guard let self else { return }
+    host.cluster.network.message(.answer, host: host.index) { [self] in
       ingest?.worker?.perform { [self] _ in if self.attempt == attempt, !ended { back() } }
     }
   }
@@ -283,6 +299,9 @@ final class StreamLane {
       }
     case .fenced: ingest?.worker?.deliver(.laneFenced(term.term))
     case .duplicate, .gap:
+      if world.has(.duplicateAcked), outcome == .duplicate, case .batch(_, let last) = done {
+        connection?.acknowledge(last)
+      }
       // Another attempt or another node was first, or the client is ahead: begin with a read.
       work = nil
       self.attempt += 1

@@ -9,7 +9,7 @@ final class Network {
   private var requestsCut: [Bool]
   private var answersCut: [Bool]
   private var cutGeneration: [Int]
-  private var held: [[() -> Void]]
+  private var held: [[Work]]
   var loss = 0.0
   var duplication = 0.0
   /// Added to every datagram at random, so that they overtake each other.
@@ -45,13 +45,17 @@ final class Network {
   /// Whether an answer to an ARP question of `a` comes back from `b` (one try).
   func answers(_ a: Int, _ b: Int) -> Bool { !peerCut[a][b] && !peerCut[b][a] && !world.random.chance(loss) }
 
-  func datagram(from a: Int, to b: Int, _ deliver: @escaping () -> Void) {
+  /// How many copies of a datagram leave: 0 when it is lost at once.
+  func copies(from a: Int, to b: Int) -> Int {
+    if duplication == 0, loss == 0 { return peerCut[a][b] ? 0 : 1 }
     let copies = world.random.chance(duplication) ? 2 : 1
-    for _ in 0..<copies where !peerCut[a][b] && !world.random.chance(loss) {
-      var delay = world.random.microseconds(100...400)
-      if jitter > 0 { delay += Int64(world.random.int(0...Int(jitter))) }
-      world.after(delay) { [self] in if !peerCut[a][b] { deliver() } }
-    }
+    return (0..<copies).count { _ in !peerCut[a][b] && !world.random.chance(loss) }
+  }
+
+  /// How long a datagram is under way.
+  func datagramDelay() -> Moment {
+    let delay = world.random.microseconds(100...400)
+    return jitter > 0 ? delay + Int64(world.random.int(0...Int(jitter))) : delay
   }
 
   // MARK: The way to PostgreSQL
@@ -66,7 +70,13 @@ final class Network {
     guard requests || answers else {
       let waiting = held[host]
       held[host] = []
-      for deliver in waiting { world.after(world.random.milliseconds(1...400), deliver) }
+      for work in waiting {
+        let delay = world.random.milliseconds(1...400)
+        switch work {
+        case .run(let deliver): world.after(delay, deliver)
+        case .step(let step): world.after(delay, step)
+        }
+      }
       return
     }
     // User timeout and keepalives, on either side.
@@ -77,23 +87,35 @@ final class Network {
     }
   }
 
+  func isCut(_ direction: Direction, host: Int) -> Bool {
+    direction == .request ? requestsCut[host] : answersCut[host]
+  }
+
+  func hold(_ work: Work, host: Int) { if held[host].count < 10_000 { held[host].append(work) } }
+
   /// One message over an open connection: late when segments are lost, held while the way is cut.
   func message(_ direction: Direction, host: Int, _ deliver: @escaping () -> Void) {
-    if direction == .request ? requestsCut[host] : answersCut[host] {
-      if held[host].count < 10_000 { held[host].append(deliver) }
-      return
+    if isCut(direction, host: host) { return hold(.run(deliver), host: host) }
+    world.after(messageDelay(direction)) { [self] in
+      if isCut(direction, host: host) { hold(.run(deliver), host: host) } else { deliver() }
     }
+  }
+
+  /// The same for a step, which has to ask `isCut` when it happens.
+  func message(_ direction: Direction, host: Int, _ step: Step) {
+    if isCut(direction, host: host) { return hold(.step(step), host: host) }
+    world.after(messageDelay(direction), step)
+  }
+
+  private func messageDelay(_ direction: Direction) -> Moment {
     var delay = world.random.microseconds(60...250)
     let extra = direction == .request ? requestDelay : answerDelay
     if extra > 0 { delay += Int64(world.random.int(0...Int(extra))) }
     var backoff = 200 * millisecond
-    while world.random.chance(loss), backoff < second {
+    while loss > 0, world.random.chance(loss), backoff < second {
       delay += backoff
       backoff *= 2
     }
-    world.after(delay) { [self] in
-      let cut = direction == .request ? requestsCut[host] : answersCut[host]
-      if cut { held[host].append(deliver) } else { deliver() }
-    }
+    return delay
   }
 }

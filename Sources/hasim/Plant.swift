@@ -23,6 +23,18 @@ enum Plant: String, CaseIterable {
   case claimNotChecked = "claim-not-checked"
   case addressWithoutLifetime = "address-without-lifetime"
   case judgeOnSilence = "judge-on-silence"
+  case markedBeforeRelease = "marked-before-release"
+  case epochFromBeat = "epoch-from-beat"
+  case duplicateAcked = "duplicate-acknowledged"
+  case unknownOutcomeAcked = "unknown-outcome-acknowledged"
+  case claimNotLocked = "claim-not-locked"
+  case lateClaim = "late-claim"
+  case releaseNotVerified = "release-not-verified"
+  case pauseNotAsked = "pause-not-asked"
+  case monotonicLease = "monotonic-lease"
+  case faultNeverEnds = "fault-never-ends"
+  case connectsOnce = "connects-once"
+  case anyResignation = "any-resignation"
 
   /// One line for `--help`.
   var sentence: String {
@@ -47,6 +59,18 @@ enum Plant: String, CaseIterable {
     case .claimNotChecked: "a batch is stored without a claim"
     case .addressWithoutLifetime: "the kernel does not remove the service IP by itself"
     case .judgeOnSilence: "the judge fences on silence between peers alone"
+    case .markedBeforeRelease: "a switchover marks its release as clean before the service IP is released"
+    case .epochFromBeat: "the epoch in a peer's beat is taken over instead of giving way to it"
+    case .duplicateAcked: "a batch that is refused as a duplicate is acknowledged"
+    case .unknownOutcomeAcked: "a batch whose connection broke is acknowledged"
+    case .claimNotLocked: "a claim compares what is committed without a lock on the stream"
+    case .lateClaim: "the guard carries out a claim whose deadline has passed"
+    case .releaseNotVerified: "a release is confirmed without a look whether the service IP is gone"
+    case .pauseNotAsked: "the bump does not ask for pause and no-promote"
+    case .monotonicLease: "the lease counts on a clock that stands still while the machine is suspended"
+    case .faultNeverEnds: "the end of a local fault is not noticed"
+    case .connectsOnce: "a node whose lease session was lost does not connect again"
+    case .anyResignation: "the judge takes a resignation from another reign for one of the present"
     }
   }
 
@@ -55,14 +79,23 @@ enum Plant: String, CaseIterable {
     switch self {
     case .epochWithoutToken: [.missEpoch]
     case .timelineIgnored: [.failOver, .failOver, .failOver]
-    case .warningIgnored: [.failOver, .stallCommits, .endLeaseSession, .stallThreads]
+    case .warningIgnored: [.failOver, .stallCommits, .endLeaseSession, .stallThreads, .failOver, .stallCommits]
     case .leaseFromReply: [.slowDatabase]
     case .wallClockLease: [.setClock, .cutDatabase]
-    case .neverYields: [.cutDatabase]
+    case .neverYields: [.cutDatabase, .cutDatabase, .cutDatabase, .cutBoth]
     case .lateResultBelieved: [.helper]
     case .unconditionalBump: [.atStep, .loseLock]
+    case .markedBeforeRelease: [.switchover]
+    case .releaseNotVerified: [.switchover, .atStep, .switchover, .atStep, .helper]
+    case .epochFromBeat: [.loseLock, .missEpoch, .stallThreads]
+    case .duplicateAcked, .claimNotLocked: [.stallCommits, .holdLane, .stallCommits]
+    case .lateClaim: [.stopAll, .atStep, .atStep, .killWorker]
+    case .pauseNotAsked: [.atStep, .pause, .noPromote, .killWorker]
+    case .monotonicLease: [.pauseMachine, .pauseMachine, .pauseMachine]
+    case .faultNeverEnds: [.localFault]
     case .noFence, .fenceWithoutTableLock, .ackBeforeCommit, .ackFromRead, .leaseNotEnforced, .addressBeforeBump,
-      .oldSessionsKept, .judgeWithoutCompare, .noProbe, .claimNotChecked, .addressWithoutLifetime, .judgeOnSilence:
+      .oldSessionsKept, .judgeWithoutCompare, .noProbe, .claimNotChecked, .addressWithoutLifetime, .judgeOnSilence,
+      .unknownOutcomeAcked, .connectsOnce, .anyResignation:
       []
     }
   }
@@ -77,10 +110,17 @@ enum Plant: String, CaseIterable {
     case .noProbe: .noProbe
     case .neverYields: .neverYields
     case .judgeOnSilence: .judgeOnSilence
+    case .markedBeforeRelease: .markedBeforeRelease
+    case .epochFromBeat: .epochFromBeat
+    case .faultNeverEnds: .faultNeverEnds
+    case .connectsOnce: .connectsOnce
+    case .anyResignation: .anyResignation
     case .noFence, .fenceWithoutTableLock, .epochWithoutToken, .timelineIgnored, .warningIgnored, .ackBeforeCommit,
       .ackFromRead,
       .wallClockLease,
-      .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime:
+      .unconditionalBump, .oldSessionsKept, .judgeWithoutCompare, .claimNotChecked, .addressWithoutLifetime,
+      .duplicateAcked, .unknownOutcomeAcked, .claimNotLocked, .lateClaim, .releaseNotVerified, .pauseNotAsked,
+      .monotonicLease:
       []
     }
   }

@@ -11,31 +11,45 @@ final class Link {
   init(session: Session) { self.session = session }
 }
 
+/// One command on its way: begun by its thread, to the server, and back.
+private final class Operation: Step {
+  enum Stage { case beginning, asking, answering }
+  let id: OperationID
+  let ask: SQLThread.Ask
+  let deadline: Instant
+  /// Until the thread forgets the operation.
+  let thread: SQLThread
+  var done = false
+  var stage = Stage.beginning
+  var sentBoot: Int64 = 0
+  var sent = Instant(nanoseconds: 0)
+  var link: Link?
+  var answer: Event?
+
+  init(id: OperationID, ask: SQLThread.Ask, deadline: Instant, thread: SQLThread) {
+    self.id = id
+    self.ask = ask
+    self.deadline = deadline
+    self.thread = thread
+  }
+  override func happen() { thread.advance(self) }
+}
+
 final class SQLThread {
   enum Ask { case lease(LeaseCommand), watch(WatchCommand) }
-  private final class Operation {
-    let id: OperationID
-    let ask: Ask
-    let deadline: Instant
-    var done = false
-    var sentBoot: Int64 = 0
-    init(id: OperationID, ask: Ask, deadline: Instant) {
-      self.id = id
-      self.ask = ask
-      self.deadline = deadline
-    }
-  }
 
   private let host: Host
   private let me: NodeIncarnation
   private let role: SessionRole
   private let world: World
-  weak var worker: Worker?
+  /// Until `forget`.
+  var worker: Worker?
   private var link: Link?
   private var opened: OperationID?
   private var current: Operation?
   private var queue: [Operation] = []
-  private var lastBeat: Operation?
+  private var lastBeat: (id: OperationID, sentBoot: Int64)?
+  private var deadline: Alarm?
   private var database: Database { host.cluster.database }
 
   init(host: Host, me: NodeIncarnation, role: SessionRole) {
@@ -43,33 +57,63 @@ final class SQLThread {
     self.me = me
     self.role = role
     world = host.world
+    deadline = Alarm(world: world) { [self] in worker?.perform { [self] _ in checkDeadline() } }
   }
 
   func sentBoot(of id: OperationID) -> Int64? { lastBeat?.id == id ? lastBeat?.sentBoot : nil }
 
   func ask(_ id: OperationID, _ ask: Ask, deadline: Instant) {
-    let operation = Operation(id: id, ask: ask, deadline: deadline)
+    let operation = Operation(id: id, ask: ask, deadline: deadline, thread: self)
     if case .lease(.close) = ask { return close(operation) }
+    if current == nil, queue.isEmpty { return take(operation) }
     queue.append(operation)
     next()
   }
 
   private func next() {
     guard current == nil, !queue.isEmpty else { return }
-    let operation = queue.removeFirst()
+    take(queue.removeFirst())
+  }
+
+  private func take(_ operation: Operation) {
     current = operation
-    worker?.after(world.random.microseconds(10...80)) { [self] _ in begin(operation) }
-    worker?.after(host.wait(until: operation.deadline)) { [self] _ in
-      guard !operation.done else { return }
-      drop(sayGoodbye: true)
-      finish(operation, failure: "deadline")
+    deadline?.set(after: host.wait(until: operation.deadline))
+    // What a fault at this very step can hold back; a read is the same a moment later.
+    if case .watch(.read) = operation.ask { return begin(operation) }
+    world.after(world.random.microseconds(10...80), operation)
+  }
+
+  private func checkDeadline() {
+    guard let current else { return }
+    let left = host.wait(until: current.deadline)
+    if left > 0 { return deadline?.set(after: left) ?? () }
+    drop(sayGoodbye: true)
+    finish(current, failure: "deadline")
+  }
+
+  /// The operation's next step is due.
+  fileprivate func advance(_ operation: Operation) {
+    let network = host.cluster.network
+    switch operation.stage {
+    case .beginning:
+      if worker?.runs == true { begin(operation) } else { worker?.perform { [self] _ in begin(operation) } }
+    case .asking:
+      if network.isCut(.request, host: host.index) { return network.hold(.step(operation), host: host.index) }
+      arrive(operation)
+    case .answering:
+      if network.isCut(.answer, host: host.index) { return network.hold(.step(operation), host: host.index) }
+      if worker?.runs == true { end(operation) } else { worker?.perform { [self] _ in end(operation) } }
     }
+  }
+
+  private func end(_ operation: Operation) {
+    if operation.link?.open == true, let answer = operation.answer { finish(operation, answer) }
   }
 
   private func begin(_ operation: Operation) {
     guard !operation.done else { return }
     operation.sentBoot = host.boot
-    let sent = host.clock
+    operation.sent = host.clock
     switch operation.ask {
     case .lease(.connect):
       drop(sayGoodbye: true)
@@ -77,86 +121,86 @@ final class SQLThread {
         opened = operation.id
         finish(operation, .leaseAnswered(operation.id, .connected))
       }
-    case .lease(let command): lease(command, operation, sent: sent)
-    case .watch(let command):
-      if link?.open == true { return watch(command, operation) }
-      connect(operation) { [self] in watch(command, operation) }
+    case .lease(let command):
+      if case .beat = command { lastBeat = (operation.id, operation.sentBoot) }
+      send(operation)
+    case .watch:
+      if link?.open == true { return send(operation) }
+      connect(operation) { [self] in send(operation) }
     }
   }
 
-  // MARK: Commands
+  private func send(_ operation: Operation) {
+    guard let link, link.open else { return finish(operation, failure: "not connected") }
+    operation.link = link
+    operation.stage = .asking
+    host.cluster.network.message(.request, host: host.index, operation)
+  }
 
-  private func lease(_ command: LeaseCommand, _ operation: Operation, sent: Instant) {
-    let id = operation.id
-    if case .beat = command { lastBeat = operation }
-    call(operation) { [self] session, reply in
-      func answer(_ result: LeaseResult) { reply(.leaseAnswered(id, result)) }
-      switch command {
-      case .connect, .close: break
-      case .waitLeader(let timeout):
-        database.waitLeader(session, timeout: timeout.nanoseconds) { answer($0 ? .granted : .notGranted) }
-      case .beat(let counter, let state):
-        answer(.beatAnswered(sent: sent, database.beat(session, counter: counter, state: state)))
-      case .endOldSessions: answer(.oldSessionsEnded(remaining: database.endOldSessions(by: session)))
-      case .bump(let expecting, let timeout):
-        database.bump(session, expecting: expecting, timeout: timeout.nanoseconds, answer: answer)
-      case .markCleanRelease(let term, let successor):
-        database.markCleanRelease(session, term: term, successor: successor)
-        answer(.marked)
-      case .unlock:
-        database.unlock(session)
-        answer(.unlocked)
-      }
+  // MARK: At the server
+
+  private func arrive(_ operation: Operation) {
+    guard let link = operation.link else { return }
+    guard link.session.alive else { return serverClosed(link, "reset") }
+    switch operation.ask {
+    case .lease(let command): lease(command, operation, link.session)
+    case .watch(.read): reply(operation, .watchAnswered(operation.id, .read(database.watch(for: me.node))))
+    case .watch(.fence(let term, let node, let counter)):
+      let done = database.fence(term: term, node: node, counter: counter, by: me.node)
+      reply(operation, .watchAnswered(operation.id, done ? .fenced : .mismatch))
     }
   }
 
-  private func watch(_ command: WatchCommand, _ operation: Operation) {
-    let id = operation.id
-    call(operation) { [self] _, reply in
-      switch command {
-      case .read: reply(.watchAnswered(id, .read(database.watch(for: me.node))))
-      case .fence(let term, let node, let counter):
-        let done = database.fence(term: term, node: node, counter: counter, by: me.node)
-        reply(.watchAnswered(id, done ? .fenced : .mismatch))
+  private func lease(_ command: LeaseCommand, _ operation: Operation, _ session: Session) {
+    func answer(_ result: LeaseResult) { reply(operation, .leaseAnswered(operation.id, result)) }
+    switch command {
+    case .connect, .close: break
+    case .waitLeader(let timeout):
+      database.waitLeader(session, timeout: timeout.nanoseconds) { [self] in
+        reply(operation, .leaseAnswered(operation.id, $0 ? .granted : .notGranted))
       }
+    case .beat(let counter, let state):
+      answer(.beatAnswered(sent: operation.sent, database.beat(session, counter: counter, state: state)))
+    case .endOldSessions: answer(.oldSessionsEnded(remaining: database.endOldSessions(by: session)))
+    case .bump(let expecting, let timeout):
+      database.bump(session, expecting: expecting, timeout: timeout.nanoseconds) { [self] in
+        reply(operation, .leaseAnswered(operation.id, $0))
+      }
+    case .markCleanRelease(let term, let successor):
+      database.markCleanRelease(session, term: term, successor: successor)
+      answer(.marked)
+    case .unlock:
+      database.unlock(session)
+      answer(.unlocked)
     }
+  }
+
+  /// Every statement of a session that has ended meanwhile is answered by nobody.
+  private func reply(_ operation: Operation, _ event: Event) {
+    guard operation.link?.session.alive == true else { return }
+    operation.answer = event
+    operation.stage = .answering
+    host.cluster.network.message(.answer, host: host.index, operation)
   }
 
   // MARK: The connection
 
   private func connect(_ operation: Operation, then: @escaping () -> Void) {
-    host.cluster.connect(host, me, role) { [weak self] link in
-      self?.worker?.perform { [weak self] _ in
-        guard let self else { return }
+    host.cluster.connect(host, me, role) { [self] link in
+      worker?.perform { [self] _ in
         guard let link else { return finish(operation, failure: "connection refused") }
         guard !operation.done else { return host.cluster.hangUp(link, host: host) }
         self.link = link
-        link.session.ended = { [weak self] reason in self?.serverClosed(link, reason) }
+        link.session.ended = { [self] reason in serverClosed(link, reason) }
         if !link.session.alive { serverClosed(link, "ended at once") }
         then()
       }
     }
   }
 
-  private func call(_ operation: Operation, _ work: @escaping (Session, @escaping (Event) -> Void) -> Void) {
-    guard let link, link.open else { return finish(operation, failure: "not connected") }
-    let network = host.cluster.network
-    let index = host.index
-    network.message(.request, host: index) { [self] in
-      guard link.session.alive else { return serverClosed(link, "reset") }
-      // Every statement of a session that has ended meanwhile is answered by nobody.
-      work(link.session) { [self] event in
-        guard link.session.alive else { return }
-        network.message(.answer, host: index) { [weak self] in
-          self?.worker?.perform { [weak self] _ in if link.open { self?.finish(operation, event) } }
-        }
-      }
-    }
-  }
-
   private func serverClosed(_ link: Link, _ reason: String) {
-    host.cluster.network.message(.answer, host: host.index) { [weak self] in
-      self?.worker?.perform { [weak self] _ in self?.lost(link, reason) }
+    host.cluster.network.message(.answer, host: host.index) { [self] in
+      worker?.perform { [self] _ in lost(link, reason) }
     }
   }
 
@@ -180,6 +224,16 @@ final class SQLThread {
     link.open = false
     self.link = nil
     if sayGoodbye { host.cluster.hangUp(link, host: host) }
+  }
+
+  /// What it had in hand; the run of this worker is over.
+  func forget() {
+    worker = nil
+    current = nil
+    queue = []
+    link = nil
+    deadline?.clear()
+    deadline = nil
   }
 
   private func close(_ operation: Operation) {

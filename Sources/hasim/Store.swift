@@ -30,6 +30,10 @@ final class Transaction {
     self.kind = kind
     self.term = term
   }
+  /// What it would have called refers back to it.
+  func letGo() {
+    (refusal, applied, claimed, finished) = ({ nil }, {}, {}, { _ in })
+  }
   var exclusive: Bool { if case .bump = kind { true } else { false } }
 }
 
@@ -59,13 +63,16 @@ final class Store {
   private var successor: (node: ShortName, expires: Moment)?
   /// Visible batches per stream, in the order of their commits.
   private(set) var stored: [Int: [Stored]] = [:]
+  /// The highest record of each.
+  private var committedTo: [Int: Int] = [:]
   /// Everything in the WAL, in its order.
   private var log: [Entry] = []
   /// The standby has so many entries of `log`.
   private var replicated = 0
   /// An answer waits for the standby.
   var synchronous = false
-  var replicationStalled = false
+  var replicationStalled = false { didSet { shipSoon() } }
+  private var shipping = false
   var commitStall: () -> Moment = { 0 }
   /// Acknowledged or not, these were lost by an asynchronous failover: (stream, first, last).
   private(set) var excused: [(stream: Int, first: Int, last: Int)] = []
@@ -83,7 +90,7 @@ final class Store {
 
   var namedSuccessor: ShortName? { successor.flatMap { world.now < $0.expires ? $0.node : nil } }
 
-  func committed(_ stream: Int) -> Int { stored[stream]?.map(\.last).max() ?? 0 }
+  func committed(_ stream: Int) -> Int { committedTo[stream] ?? 0 }
 
   // MARK: The table lock
 
@@ -100,7 +107,9 @@ final class Store {
       queue.remove(at: place)
       transaction.stage = .done
       serve()
-      transaction.finished(.lockTimedOut)
+      let finished = transaction.finished
+      transaction.letGo()
+      finished(.lockTimedOut)
     }
   }
 
@@ -139,7 +148,8 @@ final class Store {
   private func claim(_ transaction: Transaction, stream: Int, first: Int) {
     guard transaction.stage == .open else { return }
     if world.has(.claimNotChecked) { return transaction.claimed() }
-    if claims[stream] != nil {
+    let locked = !world.has(.claimNotLocked)
+    if locked, claims[stream] != nil {
       return claimQueue.append((stream, { [self] in claim(transaction, stream: stream, first: first) }))
     }
     let committed = committed(stream)
@@ -169,6 +179,7 @@ final class Store {
     case .barrier: change = .barrier(transaction.term ?? term)
     }
     log.append(Entry(change: change, transaction: transaction))
+    shipSoon()
     if synchronous {
       transaction.stage = .replicating
     } else {
@@ -176,8 +187,19 @@ final class Store {
     }
   }
 
-  /// What the standby receives, now and then.
-  func replicate(_ count: Int) {
+  /// Every 10 ms, while there is something that the standby has not got.
+  private func shipSoon() {
+    guard !shipping, !replicationStalled, replicated < log.count else { return }
+    shipping = true
+    let pause = 10 * millisecond
+    world.after(pause - world.now % pause) { [self] in
+      shipping = false
+      replicate(world.random.int(1...50))
+      shipSoon()
+    }
+  }
+
+  private func replicate(_ count: Int) {
     guard !replicationStalled else { return }
     let reached = min(log.count, replicated + count)
     let fresh = replicated..<max(replicated, reached)
@@ -213,6 +235,7 @@ final class Store {
       }
       if live { world.trace("database", "stored stream \(stream) \(first) to \(last)\(gap ? " gap" : "")") }
       stored[stream, default: []].append(Stored(first: first, last: last, gap: gap))
+      committedTo[stream] = max(last, committed(stream))
     case .barrier: break
     case .release(let of, let node, let expires):
       cleanRelease = of
@@ -223,12 +246,15 @@ final class Store {
   func markCleanRelease(_ of: Term, successor: ShortName?) {
     log.append(Entry(change: .release(of, successor: successor, expires: world.now + 5 * second)))
     show(log.count - 1)
+    shipSoon()
   }
 
   private func end(_ transaction: Transaction, _ outcome: Transaction.Outcome) {
     guard transaction.stage != .done else { return }
     forget(transaction)
-    transaction.finished(outcome)
+    let finished = transaction.finished
+    transaction.letGo()
+    finished(outcome)
   }
 
   private func forget(_ transaction: Transaction) {
@@ -244,6 +270,12 @@ final class Store {
     serve()
   }
 
+  /// Nobody hears of it again.
+  private func giveUp(_ transaction: Transaction) {
+    transaction.stage = .done
+    transaction.letGo()
+  }
+
   /// For `pg_terminate_backend`. False while the COMMIT is on its way to the disk.
   func abort(_ transaction: Transaction) -> Bool {
     switch transaction.stage {
@@ -251,6 +283,7 @@ final class Store {
     case .committing: return false
     case .queued, .open:
       forget(transaction)
+      transaction.letGo()
       return true
     case .replicating:
       // The wait for the standby is cancelled: committed here, and visible, whether the standby has it or not.
@@ -266,13 +299,13 @@ final class Store {
   /// After a restart: what is in the WAL is visible, what was not flushed is gone.
   func settle() {
     let waiting = holders + queue
-    for transaction in waiting where transaction.stage != .replicating { transaction.stage = .done }
+    for transaction in waiting where transaction.stage != .replicating { giveUp(transaction) }
     holders = []
     queue = []
     claims = [:]
     claimQueue = []
     for index in log.indices where !log[index].visible {
-      log[index].transaction?.stage = .done
+      if let transaction = log[index].transaction { giveUp(transaction) }
       log[index].transaction = nil
       show(index)
     }
@@ -280,7 +313,7 @@ final class Store {
 
   /// The standby takes over with what it received; how many commits are gone.
   func failOver() -> Int {
-    for transaction in holders + queue { transaction.stage = .done }
+    for transaction in holders + queue { giveUp(transaction) }
     for index in log.indices { log[index].transaction = nil }
     let lost = log[replicated...]
     for entry in lost where !synchronous {
@@ -295,6 +328,7 @@ final class Store {
     timeline += 1
     (term, leader, cleanRelease, successor) = (Term(epoch: 0, token: 0), nil, nil, nil)
     stored = [:]
+    committedTo = [:]
     for index in log.indices {
       log[index].visible = true
       apply(log[index].change, live: false)

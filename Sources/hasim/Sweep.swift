@@ -6,6 +6,9 @@ struct Outcome {
   var seed: UInt64
   var violation: Violation?
   var promotions: Int
+  var steps: Int
+  /// Simulated time when it was over.
+  var ended: Moment
 }
 
 func monotonicSeconds() -> Double {
@@ -19,16 +22,24 @@ func monotonicSeconds() -> Double {
 @safe final class Sweep {
   private let plan: (UInt64) -> Plan
   private let end: UInt64
-  private let stopAtFirst: Bool
+  private let enough: Int
+  private var broken = 0
   private var next: UInt64
   private var outcomes: [Outcome] = []
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
 
-  private init(from: UInt64, count: UInt64, stopAtFirst: Bool, plan: @escaping (UInt64) -> Plan) {
+  /// Which seeds, and on how many threads (one for each processor).
+  struct Bounds {
+    var from: UInt64
+    var count: UInt64
+    var threads: Int?
+  }
+
+  private init(_ bounds: Bounds, enough: Int, plan: @escaping (UInt64) -> Plan) {
     self.plan = plan
-    self.stopAtFirst = stopAtFirst
-    next = from
-    end = from + count
+    self.enough = enough
+    next = bounds.from
+    end = bounds.from + bounds.count
     // Sound: allocated and initialised once, destroyed in deinit, after the threads were joined.
     unsafe lock = .allocate(capacity: 1)
     unsafe pthread_mutex_init(lock, nil)
@@ -55,16 +66,21 @@ func monotonicSeconds() -> Double {
       let cluster = Cluster(plan: plan(seed))
       let violation = cluster.run()
       locked {
-        outcomes.append(Outcome(seed: seed, violation: violation, promotions: cluster.checks.promotions))
-        if violation != nil, stopAtFirst { next = end }
+        outcomes.append(
+          Outcome(
+            seed: seed, violation: violation, promotions: cluster.checks.promotions, steps: cluster.world.steps,
+            ended: cluster.world.now))
+        if violation != nil { broken += 1 }
+        if broken >= enough { next = end }
       }
     }
   }
 
-  /// Outcomes by seed. With `stopAtFirst` no new seed is begun once one has failed.
-  static func run(from: UInt64, count: UInt64, stopAtFirst: Bool, plan: @escaping (UInt64) -> Plan) -> [Outcome] {
-    let sweep = Sweep(from: from, count: count, stopAtFirst: stopAtFirst, plan: plan)
-    let processors = max(1, min(64, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+  /// Outcomes by seed. No new seed is begun once `enough` have failed; of every seed below the last of them there is an
+  /// outcome, for seeds are begun in their order: the first `enough` that failed are the same with any number of threads.
+  static func run(_ bounds: Bounds, enough: Int = .max, plan: @escaping (UInt64) -> Plan) -> [Outcome] {
+    let sweep = Sweep(bounds, enough: enough, plan: plan)
+    let processors = bounds.threads ?? max(1, min(64, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     var threads: [pthread_t] = []
     for _ in 0..<processors {
       var thread = pthread_t()

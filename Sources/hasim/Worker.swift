@@ -17,8 +17,14 @@ final class Worker {
   /// The control thread gets no processor; the other threads run on.
   private(set) var controlStalled = false
   private var stalledEvents: [Event] = []
-  private var tickGeneration = 0
+  private var tick: Alarm?
   private var gate: BeatGate
+  /// What the core shows after its last event.
+  private(set) var state = NodeState.starting
+  private(set) var holdsAddress = false
+  private(set) var term: TimelineTerm?
+  /// The last beat that went through its coding.
+  private var coded: PeerBeat?
   /// Boot clock at the sending of the last answered beat that the core was told of.
   private(set) var provenBoot: Int64?
   private(set) var lease: SQLThread
@@ -38,6 +44,7 @@ final class Worker {
     lease = SQLThread(host: host, me: me, role: .lease)
     watch = SQLThread(host: host, me: me, role: .watch)
     ingest = Ingest(host: host, me: me)
+    tick = Alarm(world: world) { [self] in if !frozen { deliver(.ticked) } }
   }
 
   func start() {
@@ -49,6 +56,8 @@ final class Worker {
   }
 
   var frozen: Bool { stopped || machinePaused }
+  /// Whether its threads do now what is theirs to do.
+  var runs: Bool { !dead && !stopped && !machinePaused }
 
   // MARK: Running, stopped, paused, dead
 
@@ -63,16 +72,20 @@ final class Worker {
   }
 
   func after(_ delay: Moment, _ work: @escaping (Worker) -> Void) {
-    world.after(delay) { [weak self] in self?.perform(work) }
+    world.after(delay) { [self] in perform(work) }
   }
 
   func stop() {
     stopped = true
-    if silentSince == nil { silentSince = world.now }
+    fallSilent()
   }
   func freeze() {
     machinePaused = true
+    fallSilent()
+  }
+  private func fallSilent() {
     if silentSince == nil { silentSince = world.now }
+    host.guardProcess?.watchSilence()
   }
   func resume() {
     stopped = false
@@ -99,7 +112,7 @@ final class Worker {
     world.trace(host.name.text, stalled ? "control thread stalls" : "control thread runs")
     controlStalled = stalled
     if stalled {
-      if silentSince == nil { silentSince = world.now }
+      fallSilent()
     } else {
       let events = stalledEvents
       stalledEvents = []
@@ -114,6 +127,17 @@ final class Worker {
     lease.drop(sayGoodbye: sayGoodbye)
     watch.drop(sayGoodbye: sayGoodbye)
     ingest.die(sayGoodbye: sayGoodbye)
+    forget()
+  }
+
+  /// Lets go of what refers back to it.
+  func forget() {
+    lease.forget()
+    watch.forget()
+    ingest.forget()
+    tick?.clear()
+    tick = nil
+    frozenWork = []
   }
 
   // MARK: The core
@@ -125,7 +149,9 @@ final class Worker {
       return
     }
     if case .leaseAnswered(let id, .beatAnswered) = event, let sent = lease.sentBoot(of: id) { provenBoot = sent }
+    if state == .active { host.cluster.checks.lease(of: self) }
     let effects = core.handle(event, at: host.clock)
+    (state, holdsAddress, term) = (core.published, core.address == .held, core.ledTerm)
     for effect in effects {
       if dead { return }
       carryOut(effect)
@@ -134,11 +160,7 @@ final class Worker {
   }
 
   private func schedule() {
-    tickGeneration += 1
-    let generation = tickGeneration
-    after(host.wait(until: core.nextDeadline) + world.random.microseconds(20...300)) { worker in
-      if worker.tickGeneration == generation { worker.deliver(.ticked) }
-    }
+    tick?.set(after: host.wait(until: core.deadlineAsked) + 20_000 + Int64(world.random.next() & 0x3_FFFF))
   }
 
   private func carryOut(_ effect: Effect) {
@@ -169,25 +191,59 @@ final class Worker {
   }
 
   private func send(_ beat: PeerBeat) {
+    checkCoding(beat)
+    let network = host.cluster.network
     for other in host.cluster.hosts where other !== host {
       var stamped = beat
       stamped.stamp = gate.stamp(to: other.name, link: 0, at: host.clock)
-      let bytes = stamped.encoded()
-      host.cluster.network.datagram(from: host.index, to: other.index) {
-        guard other.powered else { return }
-        other.worker?.perform { $0.receive(bytes) }
+      for _ in 0..<network.copies(from: host.index, to: other.index) {
+        world.after(network.datagramDelay(), Datagram(beat: stamped, from: host.index, to: other))
       }
     }
   }
 
-  private func receive(_ bytes: [UInt8]) {
-    do {
-      let beat = try PeerBeat(decoding: bytes)
-      if case .admitted(let roundTrip) = gate.admit(beat, at: host.clock) {
-        deliver(.peerBeat(beat, roundTrip: roundTrip))
-      }
-    } catch {
-      world.fail("a beat does not survive its own coding: \(error)")
+  /// Every beat that says something new, and now and then one that does not, has to survive its coding.
+  private func checkCoding(_ beat: PeerBeat) {
+    if var same = coded, beat.counter % 64 != 0 {
+      same.counter = beat.counter
+      if same == beat { return }
+    }
+    coded = beat
+    var stamped = beat
+    let echo = BeatEcho(sent: host.clock, held: .milliseconds(Int64(beat.counter % 200)))
+    stamped.stamp = BeatStamp(link: 1, sent: host.clock, echo: beat.counter % 2 == 0 ? echo : nil)
+    let decoded: PeerBeat
+    do { decoded = try PeerBeat(decoding: stamped.encoded()) } catch {
+      return world.fail("a beat does not survive its own coding: \(error)")
+    }
+    if decoded != stamped { world.fail("a beat is not what its coding says: \(stamped)") }
+  }
+
+  fileprivate func receive(_ beat: PeerBeat) {
+    if case .admitted(let roundTrip) = gate.admit(beat, at: host.clock) {
+      deliver(.peerBeat(beat, roundTrip: roundTrip))
+    }
+  }
+}
+
+/// A beat between two hosts.
+private final class Datagram: Step {
+  private let beat: PeerBeat
+  private let from: Int
+  private let to: Host
+
+  init(beat: PeerBeat, from: Int, to: Host) {
+    self.beat = beat
+    self.from = from
+    self.to = to
+  }
+  override func happen() {
+    guard to.powered, let worker = to.worker, !to.cluster.network.peerCut[from][to.index] else { return }
+    if worker.runs {
+      worker.receive(beat)
+    } else {
+      let beat = beat
+      worker.perform { $0.receive(beat) }
     }
   }
 }

@@ -11,9 +11,13 @@ struct Plan {
   var nodes: Int?
   var plant: Plant?
   var trace = false
+  /// These faults instead of those of the seed, in the smallest world.
+  var order: Order?
   /// Faults happen until then; what follows must be quiet and sound.
   var faultPhase = 45 * second
   var calmPhase = 20 * second
+  /// Clients have much to tell and faults come thick until then; in a longer fault phase both thin out afterwards.
+  var busyPhase = 45 * second
 }
 
 /// A broken promise.
@@ -40,14 +44,12 @@ final class World {
 
   func has(_ plant: Plant) -> Bool { plan.plant == plant }
 
-  func after(_ delay: Moment, _ work: @escaping () -> Void) { agenda.add(at: now + max(0, delay), work) }
+  func after(_ delay: Moment, _ work: @escaping () -> Void) { agenda.add(at: now + max(0, delay), .run(work)) }
+  func after(_ delay: Moment, _ step: Step) { agenda.add(at: now + max(0, delay), .step(step)) }
 
-  /// Again and again until the end of the run, first after one `period`.
-  func every(_ period: Moment, _ work: @escaping () -> Void) {
-    after(period) { [weak self] in
-      work()
-      self?.every(period, work)
-    }
+  /// Again and again, first after one `period`, until the work says that it is over or the run ends.
+  func every(_ period: Moment, _ work: @escaping () -> Bool) {
+    after(period, Recurrence(world: self, period: period, work: work))
   }
 
   func fail(_ what: String) {
@@ -65,52 +67,13 @@ final class World {
 
   /// Runs until then or to the first violation.
   func run(until end: Moment) {
-    while violation == nil, let item = agenda.next() {
-      guard item.at <= end else { break }
-      now = item.at
+    while violation == nil, let at = agenda.nextAt, at <= end, let work = agenda.next() {
+      now = at
       steps += 1
-      item.work()
+      switch work {
+      case .run(let work): work()
+      case .step(let step): step.happen()
+      }
     }
-  }
-}
-
-/// A binary heap by time, then by order of adding.
-private struct Agenda {
-  struct Item {
-    var at: Moment
-    var order: UInt64
-    var work: () -> Void
-  }
-  private var items: [Item] = []
-  private var added: UInt64 = 0
-
-  mutating func add(at: Moment, _ work: @escaping () -> Void) {
-    added += 1
-    items.append(Item(at: at, order: added, work: work))
-    var child = items.count - 1
-    while child > 0 {
-      let parent = (child - 1) / 2
-      guard before(child, parent) else { break }
-      items.swapAt(child, parent)
-      child = parent
-    }
-  }
-
-  mutating func next() -> Item? {
-    guard let last = items.indices.last else { return nil }
-    items.swapAt(0, last)
-    let item = items.removeLast()
-    var parent = 0
-    while true {
-      var first = parent
-      for child in [2 * parent + 1, 2 * parent + 2] where child < items.count && before(child, first) { first = child }
-      guard first != parent else { return item }
-      items.swapAt(parent, first)
-      parent = first
-    }
-  }
-
-  private func before(_ a: Int, _ b: Int) -> Bool {
-    (items[a].at, items[a].order) < (items[b].at, items[b].order)
   }
 }

@@ -73,7 +73,8 @@ struct CoreTests {
 }
 
 struct SimulatorTests {
-  @Test(arguments: Array(UInt64(1)...16)) func `a seed keeps every promise`(_ seed: UInt64) {
+  // 6675: a holder that got its lock late and did not bump in time is fenced by right, whatever its beats say.
+  @Test(arguments: Array(UInt64(1)...16) + [6_675]) func `a seed keeps every promise`(_ seed: UInt64) {
     let violation = Cluster(plan: Plan(seed: seed)).run()
     #expect(violation == nil, "hasim --seed \(seed) --trace: \(violation?.what ?? "")")
   }
