@@ -55,12 +55,12 @@ let package = Package(
       ]),
 
     // What runs on every monitored host.
-    library("Agent", ["Configuration", "Telemetry", "Platform"]),
+    library("Agent", ["Configuration", "Telemetry", "Platform", "TLS"]),
 
     program("standwatchd", ["Node", "Platform"]),
     program("standwatch-agent", ["Agent", "Platform"]),
     program("hactl", ["Configuration", "Node", "Election", "Platform", "Postgres", "Telemetry"]),
-    program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
+    program("standwatch-load", ["Platform", "Postgres", "Telemetry", "TLS"]),
     program("hasim", ["Election"]),
 
     // The guard's own binary in its tests: the real guard with a worker that obeys its standard input.
@@ -73,7 +73,7 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
-    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
+    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform", "TLS"]),
     tests("CompressionTests", ["Compression"]),
     tests(
       "NodeTests",
