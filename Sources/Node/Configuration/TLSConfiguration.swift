@@ -110,7 +110,25 @@ extension NodeConfiguration {
   }
 }
 
+extension NodeConfiguration.Listen {
+  /// Keys of the listeners that take records in plain text, also where TLS is optional.
+  public var inPlainText: [String] {
+    let streams: [(String, [SocketAddress], TLSMode?)] = [
+      ("native", native, tls?.native), ("syslogTCP", syslogTCP, tls?.syslogTCP), ("forward", forward, tls?.forward),
+      ("zabbix", zabbix, tls?.zabbix), ("influxTCP", influxTCP, tls?.influxTCP), ("syslogUDP", syslogUDP, nil),
+      ("http", http, nil),
+    ]
+    return streams.filter { !$0.1.isEmpty && $0.2 != .required }.map(\.0)
+  }
+}
+
 extension NodeConfiguration.TLS {
+  public var keyPath: String? { files.key }
+  public var certificatePath: String? { files.certificate }
+  /// Whole days that the certificate is valid for; negative afterwards.
+  public func daysLeft(at seconds: Int64) -> Int64? {
+    credentials.certificate.map { ($0.validUntil - seconds) / 86_400 }
+  }
   /// What is wrong with the certificate's times at `seconds` since 1970: a problem, and whether it is one already; nil
   /// while more than 30 days are left.
   public func expiry(at seconds: Int64) -> (problem: String, isOver: Bool)? {
