@@ -67,7 +67,9 @@ public struct TLSFileError: Error, Equatable, Sendable, CustomStringConvertible 
       throw TLSFileError(part: .key, path: keyPath, problem: "holds no private key in PEM form without a password")
     }
     let code = unsafe withDatum(text) { certificate in
-      unsafe withDatum(key) { unsafe gnutls_certificate_set_x509_key_mem(handle, &certificate, &$0, GNUTLS_X509_FMT_PEM) }
+      unsafe withDatum(key) {
+        unsafe gnutls_certificate_set_x509_key_mem(handle, &certificate, &$0, GNUTLS_X509_FMT_PEM)
+      }
     }
     if code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH {
       throw TLSFileError(part: .key, path: keyPath, problem: "is not the key of the certificate in \(path)")
@@ -82,7 +84,9 @@ public struct TLSFileError: Error, Equatable, Sendable, CustomStringConvertible 
   ) throws(TLSFileError) {
     guard let path = files.authorities else { return }
     let text = try read(path, .authorities)
-    let count = unsafe withDatum(text) { unsafe gnutls_certificate_set_x509_trust_mem(handle, &$0, GNUTLS_X509_FMT_PEM) }
+    let count = unsafe withDatum(text) {
+      unsafe gnutls_certificate_set_x509_trust_mem(handle, &$0, GNUTLS_X509_FMT_PEM)
+    }
     guard count > 0 else {
       throw TLSFileError(part: .authorities, path: path, problem: "holds no certificate in PEM form")
     }

@@ -2,7 +2,7 @@
 internal import CGnuTLS
 
 public enum TLSFailure: Error, Equatable, Sendable {
-  /// What came is no TLS.
+  /// What came is no TLS, or of a version that is not taken.
   case notTLS
   /// The other side showed no certificate, and has to.
   case noCertificate
@@ -26,7 +26,7 @@ public enum TLSFailure: Error, Equatable, Sendable {
   /// `who` is the other side, as it is told to people.
   public func sentence(about who: String) -> String {
     switch self {
-    case .notTLS: "\(who) does not speak TLS here"
+    case .notTLS: "\(who) does not speak TLS here, or only a version before 1.2"
     case .noCertificate: "\(who) showed no certificate"
     case .unknownAuthority: "the certificate of \(who) comes from none of the authorities that are trusted"
     case .expired: "the certificate of \(who) has expired"

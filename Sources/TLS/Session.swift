@@ -52,7 +52,8 @@ public enum TLSTransfer: Equatable, Sendable {
 
   private init(_ descriptor: Int32, _ credentials: TLSCredentials, isServer: Bool, serverName: String) {
     var made: gnutls_session_t?
-    let side = isServer ? GNUTLS_SERVER.rawValue : GNUTLS_CLIENT.rawValue
+    // A client shows what it has also where the server names other authorities: then it is told what is wrong with it.
+    let side = isServer ? GNUTLS_SERVER.rawValue : GNUTLS_CLIENT.rawValue | GNUTLS_FORCE_CLIENT_CERT.rawValue
     let flags = side | GNUTLS_NONBLOCK.rawValue | GNUTLS_NO_SIGNAL.rawValue | GNUTLS_NO_TICKETS.rawValue
     let code = unsafe gnutls_init(&made, UInt32(flags))
     guard code == 0, let made = unsafe made else { preconditionFailure("no memory for a session: \(code)") }

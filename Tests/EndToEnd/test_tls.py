@@ -171,9 +171,9 @@ class Mutual(Secured):
         hello = json.dumps({"hello": {"source": "foreign", "stream": "s-1", "oldest": 1}}).encode() + b"\n"
         files = f"{self.authority.certificate('client')} {self.authority.key('client')} {self.authority.certificate()}"
         feed = "(sleep 0.5; cat; sleep 1.5) | "
+        openssl = "openssl s_client -quiet -verify_return_error -connect {a}:7400 -cert {c} -key {k} -CAfile {ca}"
         for command in (
-                "openssl s_client -quiet -verify_return_error -connect {a}:7400 -cert {c} -key {k} -CAfile {ca}",
-                "openssl s_client -quiet -tls1_2 -verify_return_error -connect {a}:7400 -cert {c} -key {k} -CAfile {ca}",
+                openssl, openssl + " -tls1_2",
                 "gnutls-cli --x509certfile={c} --x509keyfile={k} --x509cafile={ca} -p 7400 {a}"):
             certificate, key, authority = files.split()
             said = self.in_client(feed + command.format(a=address, c=certificate, k=key, ca=authority), hello, 10)
@@ -216,7 +216,7 @@ class Mutual(Secured):
 
     def test_a_thousand_half_handshakes_leave_memory_bounded_and_others_served(self):
         world = self.world
-        node = world.nodes[world.leader()]
+        node = world.leader()
         load = Load(world, rate=2000, sources=10, name="steady", more=["--dead-after", "1000", *self.load_words()])
         load.wait_flowing()
         before = node.resident_kilobytes()[0]
@@ -233,8 +233,8 @@ class Mutual(Secured):
         self.assertLess(grown, 100 << 10, f"{grown} KiB")
         self.assertLess(time.monotonic() - began, 20)
         seen = load.finish()
-        self.assertEqual((seen["unacknowledged"], world.leader()), (0, node.name), seen)
-        print(f"\n1000 half handshakes: {grown} KiB more, {seen['disconnects'] if 'disconnects' in seen else '?'} lost")
+        self.assertEqual((seen["unacknowledged"], world.leader()), (0, node), seen)
+        print(f"\n1000 half handshakes: {grown} KiB more, every record of others stored")
 
     def test_a_renewed_certificate_is_shown_without_a_restart(self):
         address = self.world.network.service_address
@@ -247,22 +247,6 @@ class Mutual(Secured):
         self.authority.issue("node", f"IP:{address}")
         time.sleep(1.1)
         self.assertNotEqual(serial(), before)
-
-    def test_the_gap_of_a_takeover_over_tls_is_that_of_plain_text(self):
-        gaps = []
-        for round_number in range(3):
-            load = Load(self.world, rate=2000, sources=20, name=f"gap-{round_number}", more=self.load_words())
-            load.wait_flowing()
-            time.sleep(1)
-            self.take_over("kill-all")
-            load.wait_flowing(epoch=self.world.epoch())
-            self.world.wait_healed()
-            report = load.finish()
-            self.assertEqual(report["unacknowledged"], 0)
-            times = [ack[0] for ack in load.acks]
-            gaps.append(max(b - a for a, b in zip(times, times[1:])) / 1e6)
-        print(f"\ngaps over mutual TLS (kill-all): {[round(gap) for gap in gaps]} ms, median {round(median(gaps))}")
-        self.assertLess(median(gaps), 3000)
 
 
 class Optional(Secured):
@@ -278,6 +262,23 @@ class Optional(Secured):
         said = self.in_client("(sleep 0.3; printf '<13>over tls\\n'; sleep 0.5) | "
                               f"openssl s_client -quiet -connect {self.world.network.service_address}:514")
         wait_until(lambda: {"in plain text", "over tls"} <= set(self.stored_messages("")), 10, said)
+
+    def test_the_gap_of_a_takeover_over_tls_is_that_of_plain_text(self):
+        gaps = {"plain": [], "tls": []}
+        for round_number in range(3):
+            for way, words in (("plain", []), ("tls", self.load_words(certificate=False))):
+                load = Load(self.world, rate=2000, sources=20, name=f"gap-{way}-{round_number}", more=words)
+                load.wait_flowing()
+                self.take_over("kill-all")
+                load.wait_flowing(epoch=self.world.epoch())
+                self.world.wait_healed()
+                report = load.finish()
+                self.assertEqual(report["unacknowledged"], 0)
+                times = [ack[0] for ack in load.acks]
+                gaps[way].append(round(max(b - a for a, b in zip(times, times[1:])) / 1e6))
+        print(f"\ngaps of takeovers (kill-all), ms: {gaps}")
+        # Both are about as long as the lease; a handshake of 20 senders takes some milliseconds of it.
+        self.assertLess(median(gaps["tls"]), median(gaps["plain"]) + 1000, gaps)
 
     def test_the_official_go_library_over_tls_has_every_message_stored_once_through_a_takeover(self):
         program, log = self.go_client(), self.world.next_name("go")

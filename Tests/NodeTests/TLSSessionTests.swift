@@ -14,10 +14,12 @@ private struct Pair: ~Copyable {
   let far: SocketPair
 
   init(client: TLSCredentials, server: TLSCredentials, name: String = "127.0.0.1") throws {
-    near = try SocketPair()
-    far = try SocketPair()
+    let near = try SocketPair()
+    let far = try SocketPair()
     self.client = .client(near.a.raw, client, serverName: name)
     self.server = .server(far.b.raw, server)
+    self.near = near
+    self.far = far
   }
   /// Passes on at most `most` bytes each way.
   mutating func pass(_ most: Int = 65_536) throws {
@@ -47,7 +49,8 @@ private struct Pair: ~Copyable {
 
   @Test(arguments: [1, 7, 65_536]) func `sessions talk however few bytes come at once`(_ most: Int) throws {
     var pair = try Pair(
-      client: certificates.credentials("agent", trusting: "ca"), server: certificates.credentials("node", trusting: "ca"))
+      client: certificates.credentials("agent", trusting: "ca"),
+      server: certificates.credentials("node", trusting: "ca"))
     let ends = try pair.shakeHands(most)
     #expect(ends.client == .done && ends.server == .done)
     #expect(pair.server.peerCertificate?.name == "agent" && pair.client.peerCertificate?.dnsNames == ["standwatch"])
@@ -84,10 +87,11 @@ private struct Pair: ~Copyable {
       // The end may be nearer the next time: what GnuTLS has taken it has taken.
       switch pair.server.send(sent + [], from: min(offset, sent.count - 1)) {
       case .done(let count): offset += count
-      case .wouldBlock: waits += 1
+      case .wouldBlock:
+        waits += 1
+        if waits % 3 == 0 { try pair.pass() }
       case .closed, .failed: Issue.record("the session ended")
       }
-      if waits % 3 == 0 { try pair.pass() }
       while case .done(let count) = pair.client.receive(into: &buffer) { got += buffer[..<count] }
       if offset == sent.count { break }
     }
@@ -100,7 +104,8 @@ private struct Pair: ~Copyable {
 
   @Test func `an end that was said is told from a connection that was cut`() throws {
     for says in [true, false] {
-      var pair = try Pair(client: certificates.credentials(nil, trusting: "ca"), server: certificates.credentials("node"))
+      var pair = try Pair(
+        client: certificates.credentials(nil, trusting: "ca"), server: certificates.credentials("node"))
       let ends = try pair.shakeHands()
       #expect(ends.client == .done && ends.server == .done)
       if says { pair.client.sayGoodbye() }
@@ -128,7 +133,9 @@ private struct Pair: ~Copyable {
     #expect(try pair.shakeHands().client == .done)
   }
 
-  @Test func `where clients have to show a certificate, none and a stranger's are refused before a byte is read`() throws {
+  @Test func `where clients have to show a certificate, none and a stranger's are refused before a byte is read`()
+    throws
+  {
     for (client, failure) in [(nil, TLSFailure.noCertificate), ("stranger", .unknownAuthority)] {
       var pair = try Pair(
         client: certificates.credentials(client, trusting: "ca"),
@@ -156,7 +163,10 @@ private struct Pair: ~Copyable {
       if round % 3 == 2 { bytes.insert(contentsOf: [1, 0, 0, UInt8(round % 256)], at: 5) }
       #expect(Platform.send(pair.a.raw, bytes) == .done(bytes.count))
       shutdown(pair.a.raw, Int32(SHUT_WR))
-      guard case .failed = session.handshake() else {
+      // What was read in part is asked for once more.
+      var progress = TLSProgress.wouldBlock
+      for _ in 0..<4 where progress == .wouldBlock { progress = session.handshake() }
+      guard case .failed = progress else {
         Issue.record("garbage was waited for after its end")
         continue
       }
@@ -169,7 +179,8 @@ private struct Pair: ~Copyable {
     _ = Platform.send(pair.a.raw, Array("{\"hello\":{}}\n".utf8))
     #expect(session.handshake() == .failed(.notTLS))
     let other = try SocketPair()
-    var client = TLSSession.client(other.a.raw, try certificates.credentials(nil, trusting: "ca"), serverName: "127.0.0.1")
+    var client = TLSSession.client(
+      other.a.raw, try certificates.credentials(nil, trusting: "ca"), serverName: "127.0.0.1")
     #expect(client.handshake() == .wouldBlock)
     _ = Platform.send(other.b.raw, Array("{\"bye\":\"no hello\"}\n".utf8))
     #expect(client.handshake() == .failed(.notTLS))
@@ -206,11 +217,7 @@ private struct Pair: ~Copyable {
     let pair = try SocketPair()
     var session = TLSSession.server(pair.b.raw, try certificates.credentials("node"))
     _ = Platform.send(pair.a.raw, [0x16, 3, 1, 0, UInt8(message.count)] + message)
-    guard case .failed(let failure) = session.handshake() else {
-      Issue.record("TLS 1.1 was accepted")
-      return
-    }
-    #expect(failure.sentence(about: "the client").contains("version"), "\(failure)")
+    #expect(session.handshake() == .failed(.notTLS))
   }
 
   // MARK: files

@@ -46,7 +46,8 @@ func tlsTroubles(_ settings: TLSSettings?) -> [(problem: String, mend: String)] 
   do {
     let credentials = try TLSCredentials(settings.files)
     if let certificate = credentials.certificate, certificate.validUntil < wallMicroseconds() / 1_000_000 {
-      found.append(("\(settings.files.certificate ?? "") has expired", "renew it; the agent takes the new file by itself"))
+      let path = settings.files.certificate ?? ""
+      found.append(("\(path) has expired", "renew it; the agent takes the new file by itself"))
     }
   } catch {
     let key =

@@ -78,7 +78,10 @@ extension Intake {
     if let trouble {
       log(
         .warning, "renewed TLS files are not used, the old ones stay",
-        ["reason": "\(trouble)", "mend": "certificate and key have to fit; the node's user has to be able to read them"])
+        [
+          "reason": "\(trouble)",
+          "mend": "certificate and key have to fit; the node's user has to be able to read them",
+        ])
     } else {
       log(.notice, "renewed TLS files are used")
     }
@@ -118,7 +121,9 @@ extension Intake {
   /// Begins handshakes that wait, as far as there is room.
   private func admitQueued() {
     while handshakes.underWay < settings.handshakes, !handshakes.queue.isEmpty {
-      guard let connection = connections[handshakes.queue.removeFirst()], connection.opening == .queued else { continue }
+      guard let connection = connections[handshakes.queue.removeFirst()], connection.opening == .queued else {
+        continue
+      }
       beginHandshake(connection)
       if case .handshaking = connection.opening { handshake(connection) }
       if !connection.isClosed { adjust(connection) }
@@ -155,9 +160,12 @@ extension Intake {
     case .undecided(isRequired: true), .queued:
       (since, limit) = (connection.openedAt, settings.handshakeMilliseconds)
     case .handshaking(let began):
-      since = began
-      limit =
-        handshakes.queue.isEmpty ? settings.handshakeMilliseconds : settings.handshakePatienceMilliseconds
+      // While others wait: whose next bytes have not come. Who waits for us, among all agents after a takeover, stays.
+      let isInTheWay =
+        !handshakes.queue.isEmpty && now.milliseconds(since: began) > Double(settings.handshakePatienceMilliseconds)
+        && peekByte(connection.descriptor.raw).transfer == .wouldBlock
+      if isInTheWay { return true }
+      (since, limit) = (began, settings.handshakeMilliseconds)
     }
     return now.milliseconds(since: since) > Double(limit)
   }

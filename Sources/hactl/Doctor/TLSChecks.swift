@@ -30,9 +30,9 @@ func checkTLS(_ listen: NodeConfiguration.Listen, user: String?, at seconds: Int
 /// The worker, which runs as `user`, reads a renewed key itself.
 private func checkReadable(_ key: String, by user: String, _ checkup: inout Checkup) {
   guard let identity = try? findUser(user), let status = try? fileStatus(key) else { return }
-  let isReadable =
-    status.user == identity.user && status.mode & 0o400 != 0 || status.group == identity.group && status.mode & 0o040 != 0
-  if !isReadable {
+  let byOwner = status.user == identity.user && status.mode & 0o400 != 0
+  let byGroup = status.group == identity.group && status.mode & 0o040 != 0
+  if !byOwner && !byGroup {
     checkup.warn(
       "\(user) can't read \(key): a renewed key would be used after a restart only",
       "chgrp \(user) \(key) && chmod 640 \(key)")
