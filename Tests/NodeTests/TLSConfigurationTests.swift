@@ -1,6 +1,7 @@
 // `listen.tls` of node.json5: what is taken, and what is refused with its mend.
 import Configuration
 import Platform
+import TLS
 import Testing
 
 @testable import Node
