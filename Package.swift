@@ -55,12 +55,12 @@ let package = Package(
       ]),
 
     // What runs on every monitored host.
-    library("Agent", ["Configuration", "Telemetry", "Platform"]),
+    library("Agent", ["Configuration", "Telemetry", "Platform", "TLS"]),
 
     program("standwatchd", ["Node", "Platform"]),
     program("standwatch-agent", ["Agent", "Platform"]),
     program("hactl", ["Configuration", "Node", "Election", "Platform", "Postgres", "Telemetry"]),
-    program("standwatch-load", ["Platform", "Postgres", "Telemetry"]),
+    program("standwatch-load", ["Platform", "Postgres", "Telemetry", "TLS"]),
     // One thread owns a run: what the compiler can't prove of exclusive access is checked in the tests' build only.
     .executableTarget(
       name: "hasim", dependencies: ["Election"],
@@ -76,7 +76,7 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
-    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform"]),
+    tests("AgentTests", ["Agent", "Configuration", "Telemetry", "Platform", "TLS"]),
     tests("CompressionTests", ["Compression"]),
     tests(
       "NodeTests",

@@ -176,6 +176,16 @@ public func receive(_ descriptor: Int32, into buffer: inout [UInt8], from offset
   return errno == EAGAIN || errno == EINTR ? .wouldBlock : .failed(errno)
 }
 
+/// The next byte of a stream, which stays there to be read; `.done(1)` when there is one.
+public func peekByte(_ descriptor: Int32) -> (transfer: Transfer, byte: UInt8) {
+  var byte: UInt8 = 0
+  // Sound: at most one byte is written.
+  let count = unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK))
+  if count > 0 { return (.done(1), byte) }
+  if count == 0 { return (.closed, 0) }
+  return (errno == EAGAIN || errno == EINTR ? .wouldBlock : .failed(errno), 0)
+}
+
 /// Writes once from `offset` on, up to `end` (the array's end when nil).
 public func send(_ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0, upTo end: Int? = nil) -> Transfer {
   let end = end ?? bytes.count

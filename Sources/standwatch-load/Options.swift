@@ -1,6 +1,7 @@
 // What the command line asks for, and the help text that explains it.
 import Platform
 import Postgres
+import TLS
 
 /// A mistake in the arguments; the text says which and how to mend it.
 struct UsageError: Error, CustomStringConvertible {
@@ -18,6 +19,13 @@ struct Amount: Equatable {
   var untilSignal = false
 }
 
+/// TLS on every connection.
+struct LoadTLS {
+  var credentials: TLSCredentials
+  /// What the node's certificate has to be for; nil is the address of the target.
+  var serverName: String?
+}
+
 /// Options of the load itself, every value usable as it stands.
 struct LoadOptions {
   var targets: [SocketAddress] = []
@@ -27,6 +35,7 @@ struct LoadOptions {
   var amount = Amount()
   var types = RecordType.allCases
   var wire = Wire.native
+  var tls: LoadTLS?
   var database: ConnectionString?
   var jsonPath: String?
   var timelinePath: String?
@@ -90,6 +99,8 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
   var arguments = given
   var options = LoadOptions()
   var deadAfter: Int64?
+  var files = TLSFiles()
+  var serverName: String?
   while let option = arguments.next() {
     switch option {
     case "--target":
@@ -126,15 +137,33 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
     case "--name": options.name = try parseName(try arguments.value(of: option))
     case "--drain": options.drainSeconds = try arguments.number(of: option, from: 0, to: 3600)
     case "--dead-after": deadAfter = Int64(try arguments.number(of: option, from: 50, to: 60_000))
+    case "--tls-ca": files.authorities = try arguments.value(of: option)
+    case "--tls-certificate": files.certificate = try arguments.value(of: option)
+    case "--tls-key": files.key = try arguments.value(of: option)
+    case "--tls-name": serverName = try arguments.value(of: option)
     case "--quiet": options.quiet = true
     default: throw UsageError("unknown argument \"\(option)\"; see --help")
     }
   }
   guard !options.targets.isEmpty else { throw UsageError("--target ADDRESS:PORT is missing; see --help") }
+  options.tls = try parseTLS(files, serverName)
   if options.amount == Amount() { options.amount.seconds = 10 }
   // As fast as it goes, replies queue behind what the node is still to read; thousands of sources share this thread.
   options.deadAfterMilliseconds = deadAfter ?? (options.rate == nil ? 3000 : 300 + Int64(options.sources / 5))
   return options
+}
+
+private func parseTLS(_ files: TLSFiles, _ serverName: String?) throws(UsageError) -> LoadTLS? {
+  if files == TLSFiles(), serverName == nil { return nil }
+  guard files.authorities != nil else { throw UsageError("--tls-ca FILE is missing: whose certificates are trusted") }
+  guard (files.certificate == nil) == (files.key == nil) else {
+    throw UsageError("--tls-certificate and --tls-key belong together")
+  }
+  do throws(TLSFileError) {
+    return LoadTLS(credentials: try TLSCredentials(files), serverName: serverName)
+  } catch {
+    throw UsageError("\(error)")
+  }
 }
 
 private func parseTypes(_ text: String) throws(UsageError) -> [RecordType] {
@@ -193,6 +222,9 @@ let helpText = """
     --stay-until-signal    send until SIGINT or SIGTERM, then settle and report as usual
     --types A,B,...        mix of queue, step, job, metric, log, event, process, web, span (all)
     --protocol P           native (acknowledged) or syslog (RFC 5424 over TCP, never acknowledged) (native)
+    --tls-ca FILE          over TLS; the node's certificate has to come from these authorities (PEM)
+    --tls-certificate FILE, --tls-key FILE  shown where the node asks for a certificate
+    --tls-name NAME        what the node's certificate has to be for (the address of the target)
     --name PREFIX          beginning of the sources' names (load)
     --drain S              how long to wait for the last acknowledgements (15)
     --dead-after MS        silence after which a connection is given up (300 and a millisecond per five sources; 3000

@@ -3,12 +3,15 @@
 // It behaves as an agent should: attempts are abandoned early, a silent peer is given up, a refused or reset
 // connection is tried again at once with jitter.
 import Platform
+import TLS
 import Telemetry
 
 final class Source {
   enum Phase: Equatable {
     case idle(retry: BootInstant)
     case connecting(abandon: BootInstant)
+    /// The TLS handshake goes on.
+    case securing(abandon: BootInstant)
     /// Hello sent, no welcome yet.
     case greeting
     case streaming
@@ -31,7 +34,8 @@ final class Source {
   private let settings: SourceSettings
   private let wire: Wire
   private var target: Int
-  private var socket: Descriptor?
+  private let tls: LoadTLS?
+  private var link: ClientLink?
   private var control: [UInt8] = []
   private var input: [UInt8]
   private var filled = 0
@@ -52,6 +56,7 @@ final class Source {
     target = index % options.targets.count
     settings = SourceSettings(deadAfterMilliseconds: options.deadAfterMilliseconds)
     wire = options.wire
+    tls = options.tls
     forms = wire == .native ? recordForms(source: index, types: options.types) : syslogForms(source: index, run: stream)
     backlog = Backlog(capacity: capacity)
     phase = .idle(retry: now)
@@ -75,6 +80,8 @@ final class Source {
         lose("no answer to connect", now, poller, tally, again: .atOnce)
         connect(now, poller, tally)
       }
+    case .securing(let abandon):
+      if now >= abandon { lose("no TLS handshake in time", now, poller, tally, again: .soon) }
     case .greeting, .streaming:
       // Syslog never answers; there the kernel's user timeout has to do.
       guard wire == .native else { return }
@@ -103,7 +110,15 @@ final class Source {
     if case .connecting = phase {
       let code = socketError(descriptor)
       if code != 0 || event.failed { return lose(errorText(code), now, poller, tally, again: .soon) }
-      greet(now)
+      phase = .securing(abandon: now.adding(milliseconds: settings.handshakeMilliseconds))
+    }
+    if case .securing = phase {
+      switch link?.handshake() {
+      case .done: greet(now)
+      case .wouldBlock, nil: return want(link?.wantsWrite == true ? [.read, .write] : .read, poller)
+      case .failed(let failure):
+        return lose("TLS: \(failure.sentence(about: "the node"))", now, poller, tally, again: .soon)
+      }
       flush(now, poller, tally)
     }
     if event.readable || event.failed { read(now, poller, tally) }
@@ -112,17 +127,17 @@ final class Source {
 
   /// Sends what the window and the socket allow.
   func flush(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally) {
-    guard let descriptor = rawSocket, phase == .greeting || phase == .streaming else { return }
+    guard phase == .greeting || phase == .streaming else { return }
     while true {
       let end = isStreaming ? backlog.sendableEnd() : backlog.sent
-      let transfer: Transfer
+      let transfer: LinkTransfer?
       // A line of our own goes between two records only.
       let ours = backlog.sent == end
       if ours {
         if control.isEmpty { return want(.read, poller) }
-        transfer = send(descriptor, control)
+        transfer = link?.send(control)
       } else {
-        transfer = send(descriptor, backlog.bytes, from: backlog.sent, upTo: end)
+        transfer = link?.send(backlog.bytes, from: backlog.sent, upTo: end)
       }
       switch transfer {
       case .done(let count):
@@ -132,9 +147,10 @@ final class Source {
           backlog.wrote(count)
           if backlog.sent == end { handedOver(now) }
         }
+      case nil: return
       case .wouldBlock: return want([.read, .write], poller)
       case .closed: return lose("closed", now, poller, tally, again: .now)
-      case .failed(let code): return lose(errorText(code), now, poller, tally, again: .now)
+      case .failed(let reason): return lose(reason, now, poller, tally, again: .now)
       }
     }
   }
@@ -151,19 +167,20 @@ final class Source {
   /// Ends the connection, if there is one.
   func close(_ poller: borrowing Poller) {
     if let descriptor = rawSocket { poller.remove(descriptor) }
-    socket = nil
+    link = nil
   }
 
   /// `now`: at once the first time, with a pause after that.
   private enum Again { case atOnce, now, soon }
-  private var rawSocket: Int32? { socket?.raw }
+  private var rawSocket: Int32? { link?.raw }
 
   private func connect(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally) {
     do throws(SystemError) {
       let opened = try startConnect(targets[target])
       setUserTimeout(opened.raw, milliseconds: 500)
       try poller.add(opened.raw, token: UInt64(index), for: [.read, .write])
-      socket = consume opened
+      link = ClientLink(
+        opened, credentials: tls?.credentials, serverName: tls?.serverName ?? targets[target].host)
       wantsWrite = true
       // A packet that met no address is not sent again for a second: the first attempts are short.
       let patience = failures < 20 ? jittered(settings.firstConnectMilliseconds) : settings.connectMilliseconds
@@ -233,8 +250,8 @@ final class Source {
   }
 
   private func read(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally) {
-    while let descriptor = rawSocket {
-      switch receive(descriptor, into: &input, from: filled) {
+    while let transfer = link?.receive(into: &input, from: filled) {
+      switch transfer {
       case .done(let count):
         lastHeard = now
         filled += count
@@ -244,7 +261,7 @@ final class Source {
         if filled == input.count { return lose("a reply of \(filled) bytes", now, poller, tally, again: .soon) }
       case .wouldBlock: return
       case .closed: return lose("closed by the node", now, poller, tally, again: .now)
-      case .failed(let code): return lose(errorText(code), now, poller, tally, again: .now)
+      case .failed(let reason): return lose(reason, now, poller, tally, again: .now)
       }
     }
   }
@@ -306,6 +323,7 @@ final class Source {
 struct SourceSettings {
   var firstConnectMilliseconds: Int64 = 30
   var connectMilliseconds: Int64 = 150
+  var handshakeMilliseconds: Int64 = 5000
   var pingMilliseconds: Int64 = 100
   var idlePingMilliseconds: Int64 = 2000
   var welcomeMilliseconds: Int64 = 3000

@@ -9,10 +9,11 @@ from lab.processes import wait_until
 
 @step("README.md", "scripts/install --agent")
 def install_the_agent(test, site, text):
-    """It needs the C and C++ libraries alone."""
+    """It needs the C and C++ libraries and GnuTLS alone."""
     test.assertIn("agent done", site.run("client", text)[1])
-    linked = site.run("client", "ldd /usr/sbin/standwatch-agent")[1]
-    test.assertEqual(set(re.findall(r"(lib\w+)[.-]", linked)) - {"libc", "libm", "libgcc_s", "libstdc"}, set(), linked)
+    needed = site.run("client", "objdump -p /usr/sbin/standwatch-agent | grep NEEDED")[1]
+    known = {"libc", "libm", "libgcc_s", "libstdc", "libgnutls"}
+    test.assertEqual(set(re.findall(r"(lib\w+)[.+-]", needed)) - known, set(), needed)
 
 
 @step("README.md", "standwatch-agent --check")

@@ -45,6 +45,71 @@ def use_the_encryption(test, site, text):
     test.assertNotIn("is not encrypted", site.run("a", "hactl doctor", check=False)[1])
 
 
+@step()
+def the_way_to_postgresql_is_scram_over_verified_tls(test, site, _):
+    """What does not fit is refused in one sentence: another authority, another name, another password."""
+    test.assertEqual(site.sql("SELECT DISTINCT split_part(rolpassword, '$', 1) FROM pg_authid "
+                              "WHERE rolname = 'standwatch_login'"), "SCRAM-SHA-256")
+    site.run("a", "cd /etc/standwatch && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 "
+                  "-subj /CN=other -keyout other.key -out other.crt\n"
+                  "sed 's/[^:]*$/wrong/' pgpass > wrong.pgpass\n"
+                  "chown standwatch wrong.pgpass && chmod 600 wrong.pgpass")
+    path, wrong = "/etc/standwatch/node.json5", "/etc/standwatch/wrong.json5"
+    for old, new, sentence in (
+            ("sslrootcert=/etc/standwatch/postgres.crt", "sslrootcert=/etc/standwatch/other.crt",
+             "certificate verify failed"),
+            ("host=10.0.0.9 ", "host=db.example hostaddr=10.0.0.9 ", "does not match host name"),
+            ("passfile=/etc/standwatch/pgpass", "passfile=/etc/standwatch/wrong.pgpass",
+             "password authentication failed")):
+        text = site.read("a", path)
+        test.assertIn(old, text)
+        site.write("a", wrong, text.replace(old, new), 0o640)
+        status, said = site.run("a", f"hactl doctor --quiet --config {wrong}", check=False)
+        test.assertNotEqual(status, 0, said)
+        test.assertEqual(len([line for line in said.splitlines() if sentence in line]), 1, said)
+
+
+@step("README.md", "mkdir -p /etc/standwatch/tls")
+def make_certificates(test, site, text):
+    site.run("a", text)
+    for name in ("node.crt", "node.key", "ca.crt"):
+        site.write("b", f"/etc/standwatch/tls/{name}", site.read("a", f"/etc/standwatch/tls/{name}"))
+    site.run("b", "cd /etc/standwatch/tls && chgrp standwatch node.key && chmod 640 node.key")
+
+
+@step("README.md", "syslogTLS: [")
+def encrypt_the_intake(test, site, text):
+    active = site.wait_healed()
+    for name in ("ab".replace(active, ""), active):
+        path = "/etc/standwatch/node.json5"
+        changed = site.read(name, path).replace("listen: {\n", "listen: {\n" + text, 1)
+        test.assertIn(text, changed)
+        site.write(name, path, changed, 0o640)
+        site.run(name, "standwatchd --check && systemctl restart standwatchd")
+        site.wait_healed()
+    test.assertRegex(site.run("a", "hactl doctor", check=False)[1], r"node.crt is valid for 82\d more days")
+
+
+@step("README.md", "openssl s_client")
+def what_a_sender_sees(test, site, text):
+    test.assertIn("Verification: OK", site.run(site.wait_healed(), text)[1])
+
+
+@step("README.md", "tls: { ca:")
+def an_agent_over_tls(test, site, text):
+    for name in ("ca.crt", "mes-07.crt", "mes-07.key"):
+        site.run("client", "mkdir -p /etc/standwatch-agent/tls")
+        site.write("client", f"/etc/standwatch-agent/tls/{name}", site.read("a", f"/etc/standwatch/tls/{name}"))
+    site.run("client", "cd /etc/standwatch-agent/tls && chgrp standwatch-agent mes-07.key && chmod 640 mes-07.key")
+    path = "/etc/standwatch-agent/agent.json5"
+    site.write("client", path, re.sub(r"^  servers: .*\n", lambda found: found[0] + text, site.read("client", path),
+                                      flags=re.MULTILINE))
+    site.run("client", "standwatch-agent --check && systemctl start standwatch-agent")
+    wait_until(lambda: "all is well" in site.run("client", "standwatch-agent --status", check=False)[1], 20,
+               lambda: site.run("client", "standwatch-agent --status", check=False)[1])
+    site.run("client", "systemctl stop standwatch-agent")
+
+
 @step("README.md", "zabbix_sender")
 def a_zabbix_sender(test, site, text):
     """Its answer says what was stored; the nodes listen since they were restarted."""

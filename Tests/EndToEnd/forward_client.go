@@ -1,4 +1,4 @@
-// Sends numbered messages with Fluentd's own Go library, each acknowledged before the next: HOST PORT SECONDS.
+// Sends numbered messages with Fluentd's own Go library, each acknowledged before the next: HOST PORT SECONDS [tls].
 package main
 
 import (
@@ -13,8 +13,12 @@ import (
 func main() {
 	port, _ := strconv.Atoi(os.Args[2])
 	seconds, _ := strconv.ParseFloat(os.Args[3], 64)
+	network := "tcp"
+	if len(os.Args) > 4 {
+		network = os.Args[4]
+	}
 	logger, err := fluent.New(fluent.Config{
-		FluentHost: os.Args[1], FluentPort: port, RequestAck: true, SubSecondPrecision: true,
+		FluentNetwork: network, FluentHost: os.Args[1], FluentPort: port, RequestAck: true, SubSecondPrecision: true,
 		Timeout: 150 * time.Millisecond, RetryWait: 20, MaxRetryWait: 100, MaxRetry: 10000,
 	})
 	if err != nil {

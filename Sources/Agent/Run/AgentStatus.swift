@@ -61,7 +61,9 @@ struct AgentReport: Codable, Equatable {
       found.append(
         (
           "not connected" + (last_error.isEmpty ? "" : ": \(last_error)"),
-          "records are kept; check that servers in agent.json5 is the service IP and that its port can be reached"
+          last_error.contains("TLS")
+            ? "records are kept; tls in agent.json5 and listen.tls in node.json5 of the nodes have to fit"
+            : "records are kept; check that servers in agent.json5 is the service IP and that its port can be reached"
         ))
     } else if waiting > 0, let oldest = oldest_seconds, oldest > 10 {
       found.append(

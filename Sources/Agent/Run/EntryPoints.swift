@@ -8,12 +8,14 @@ public func checkAgentConfiguration(path: String) -> Int32 {
   do {
     let settings = try AgentSettings.load(path: path)
     print("\(path): agent of host \(settings.host), sending to \(settings.servers[0]), as it should be")
+    let wrong = tlsTroubles(settings.tls)
+    for each in wrong { print("! \(each.problem)\n  \(each.mend)") }
     let troubles = followTroubles(settings.follow)
     for each in troubles {
       print(each.isRefused ? "! \(each.path) can't be followed: \(each.reason)" : "? \(each.path): \(each.reason)")
       print("  \(each.mend)")
     }
-    return troubles.contains(where: \.isRefused) ? 1 : 0
+    return !wrong.isEmpty || troubles.contains(where: \.isRefused) ? 1 : 0
   } catch {
     print(error)
     return 78

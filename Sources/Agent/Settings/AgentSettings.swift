@@ -6,6 +6,8 @@ public import Platform
 public struct AgentSettings: Sendable, Equatable {
   /// Where to send: the service IP; further addresses are tried in turn.
   public var servers: [SocketAddress]
+  /// Nil: in plain text.
+  public var tls: TLSSettings?
   /// The host's name in every record.
   public var host: String
   /// The name of the agent's stream: "HOST/agent".
@@ -66,7 +68,7 @@ extension AgentSettings {
       throw root.error("host", "is longer than 194 bytes", "Write a shorter one, or a source")
     }
     let settings = AgentSettings(
-      servers: try servers(&root), host: host, source: source,
+      servers: try servers(&root), tls: try TLSSettings(&root), host: host, source: source,
       app: try name(&root, "app") ?? "host", logLevel: try level(&root), spool: try spool(&root),
       listen: try listen(&root), collect: try CollectSettings(&root), follow: try FollowSettings(&root))
     try root.finish()

@@ -3,6 +3,7 @@
 // One connection at a time. Attempts are abandoned early, a silent peer is given up, a lost connection is tried again at
 // once, with jitter when that fails: a takeover costs the agent about as long as it costs the service.
 internal import Platform
+internal import TLS
 internal import Telemetry
 
 /// What `--status` tells of the connection.
@@ -26,6 +27,8 @@ final class Shipper {
   private enum Phase: Equatable {
     case idle(retry: BootInstant)
     case connecting(abandon: BootInstant)
+    /// The TLS handshake goes on.
+    case securing(abandon: BootInstant)
     case greeting
     case streaming
   }
@@ -37,6 +40,8 @@ final class Shipper {
   private static let welcomeMilliseconds: Int64 = 3000
   private static let greetingPingMilliseconds: Int64 = 300
   private static let connectMilliseconds: Int64 = 150
+  /// Longer than a silent peer gets: after a takeover a node has the handshakes of all agents to compute.
+  private static let handshakeMilliseconds: Int64 = 1500
 
   private let servers: [SocketAddress]
   private let source: String
@@ -48,7 +53,9 @@ final class Shipper {
   private let live: (Int64) -> Void
 
   private var phase: Phase
-  private var socket: Descriptor?
+  private var link: ClientLink?
+  private var credentials: RenewedCredentials?
+  private let serverName: String?
   private var server = 0
   private var failures = 0
   private var cursor = SpoolCursor(generation: 0, next: 1)
@@ -77,6 +84,8 @@ final class Shipper {
   ) {
     (servers, source, host) = (settings.servers, settings.source, settings.host)
     (self.spool, self.inbox, self.board, self.live) = (spool, inbox, board, live)
+    credentials = settings.tls.map { RenewedCredentials($0.files) }
+    serverName = settings.tls?.serverName
     let now = BootInstant.now()
     phase = .idle(retry: now)
     (lastHeard, lastPing) = (now, now)
@@ -95,23 +104,25 @@ final class Shipper {
       fill(now)
       flush(now)
     }
-    socket = nil
+    link = nil
   }
 
   // MARK: time
 
-  private var rawSocket: Int32? { socket?.raw }
+  private var rawSocket: Int32? { link?.raw }
   private var isStreaming: Bool { phase == .streaming }
   private var wanted: Ready {
     switch phase {
     case .connecting: .write
-    case .idle, .greeting, .streaming: sent < outgoing.count ? [.read, .write] : .read
+    case .securing: link?.wantsWrite == true ? .write : .read
+    case .idle, .greeting, .streaming:
+      sent < outgoing.count || link?.wantsWrite == true ? [.read, .write] : .read
     }
   }
   private var deadline: BootInstant {
     switch phase {
     case .idle(let retry): retry
-    case .connecting(let abandon): abandon
+    case .connecting(let abandon), .securing(let abandon): abandon
     case .greeting where pinged != nil: lastPing.adding(milliseconds: Self.greetingPingMilliseconds)
     case .greeting, .streaming: pinged.map { $0.adding(milliseconds: Self.silentMilliseconds) } ?? nextPing
     }
@@ -131,6 +142,7 @@ final class Shipper {
         // The time has been spent already.
         if failures <= 2 * servers.count { connect(now) }
       }
+    case .securing(let abandon): if now >= abandon { lose("TLS: no handshake in time", now) }
     case .greeting, .streaming:
       guard let pinged else {
         if now >= nextPing { ping(now) }
@@ -155,10 +167,16 @@ final class Shipper {
   // MARK: the connection
 
   private func connect(_ now: BootInstant) {
+    let trusted: TLSCredentials?
+    do throws(TLSFileError) {
+      trusted = try credentials?.current(now)
+    } catch {
+      return lose("TLS: \(error)", now)
+    }
     do throws(SystemError) {
       let opened = try startConnect(servers[server])
       setUserTimeout(opened.raw, milliseconds: 500)
-      socket = consume opened
+      link = ClientLink(opened, credentials: trusted, serverName: serverName ?? servers[server].host)
       // A packet that met no address is not sent again for a second: the first attempts are short. A service that is
       // far away is reached by the later ones.
       let patience = failures < 20 ? jittered(40) : failures < 60 ? Self.connectMilliseconds : 1500
@@ -172,7 +190,14 @@ final class Shipper {
     if case .connecting = phase, let descriptor = rawSocket {
       let code = socketError(descriptor)
       if code != 0 { return lose(errorText(code), now) }
-      greet(now)
+      phase = .securing(abandon: now.adding(milliseconds: Self.handshakeMilliseconds * (failures < 20 ? 1 : 4)))
+    }
+    if case .securing = phase {
+      switch link?.handshake() {
+      case .done: greet(now)
+      case .wouldBlock, nil: return
+      case .failed(let failure): return lose("TLS: \(failure.sentence(about: "the service"))", now)
+      }
     }
     if ready.contains(.read) { receive(now) }
   }
@@ -196,7 +221,7 @@ final class Shipper {
 
   private func lose(_ reason: String, _ now: BootInstant, isOurs: Bool = false) {
     let wasStreaming = isStreaming
-    socket = nil
+    link = nil
     (outgoing, sent) = ([], 0)
     phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
     if !isOurs {
@@ -281,13 +306,13 @@ final class Shipper {
   }
 
   private func flush(_ now: BootInstant) {
-    guard let descriptor = rawSocket, phase == .greeting || isStreaming else { return }
+    guard phase == .greeting || isStreaming else { return }
     while sent < outgoing.count {
-      switch send(descriptor, outgoing, from: sent) {
+      switch link?.send(outgoing, from: sent) {
       case .done(let count): sent += count
-      case .wouldBlock: return
+      case .wouldBlock, nil: return
       case .closed: return lose("closed", now)
-      case .failed(let code): return lose(errorText(code), now)
+      case .failed(let reason): return lose(reason, now)
       }
       if sent == outgoing.count {
         (outgoing, sent) = ([], 0)
@@ -300,8 +325,8 @@ final class Shipper {
   // MARK: answers
 
   private func receive(_ now: BootInstant) {
-    while let descriptor = rawSocket {
-      switch Platform.receive(descriptor, into: &input, from: filled) {
+    while let transfer = link?.receive(into: &input, from: filled) {
+      switch transfer {
       case .done(let count):
         (lastHeard, pinged) = (now, nil)
         filled += count
@@ -319,7 +344,7 @@ final class Shipper {
         if filled == input.count { return lose("an answer of more than \(filled) bytes", now) }
       case .wouldBlock: return
       case .closed: return lose("closed by the service", now)
-      case .failed(let code): return lose(errorText(code), now)
+      case .failed(let reason): return lose(reason, now)
       }
     }
   }

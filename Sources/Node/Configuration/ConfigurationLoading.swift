@@ -145,12 +145,15 @@ extension NodeConfiguration {
       }
       return found
     }
-    let listen = Listen(
+    var listen = Listen(
       native: try addresses("native", ["0.0.0.0:7400"], 7400),
       syslogTCP: try addresses("syslogTCP", ["0.0.0.0:514"], 514),
       syslogUDP: try addresses("syslogUDP", ["0.0.0.0:514"], 514), http: try addresses("http", ["0.0.0.0:7480"], 7480),
       forward: try addresses("forward", [], 24224), zabbix: try addresses("zabbix", [], 10051),
       influxTCP: try addresses("influxTCP", [], 8094), forwardSharedKey: try sharedKey(&section))
+    listen.syslogTLS = try addresses("syslogTLS", [], 6514)
+    listen.tls = try tls(
+      &section, hasSyslogTLS: !listen.syslogTLS.isEmpty, asksKey: listen.forwardSharedKey != nil)
     try section.finish()
     return listen
   }

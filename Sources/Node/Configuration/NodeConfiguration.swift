@@ -92,6 +92,10 @@ public struct NodeConfiguration: Sendable {
     public var influxTCP: [SocketAddress] = []
     /// What clients of `forward` have to show that they have; nil takes everybody.
     public var forwardSharedKey: [UInt8]?
+    /// Syslog over TLS alone (RFC 5425); none unless configured.
+    public var syslogTLS: [SocketAddress] = []
+    /// TLS on the listeners above; nil is none.
+    public var tls: TLS?
   }
 
   /// Bounds of the intake, in bytes and counts.

@@ -17,6 +17,11 @@ public func runNode(configurationPath: String) -> Int32 {
 public func checkConfiguration(path: String) -> Int32 {
   do {
     let configuration = try NodeConfiguration.load(path: path)
+    // A node starts with it all the same: senders that don't verify, or don't speak TLS, are still served.
+    if let found = configuration.listen.tls?.expiry(at: wallMicroseconds() / 1_000_000), found.isOver {
+      print("\(path): listen.tls.certificate: \(found.problem). Renew it: nodes take the new file without a restart")
+      return workerRefuses
+    }
     print("\(path): node \(configuration.node) of cluster \(configuration.cluster), as it should be")
     return 0
   } catch {

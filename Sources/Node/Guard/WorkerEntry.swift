@@ -57,7 +57,9 @@ extension NodeConfiguration {
   /// Whether the worker has to bind a port that the kernel keeps for root.
   var needsLowPort: Bool {
     let deliveries = DeliveryWire.allCases.flatMap { $0.addresses(listen) }
-    let all = listen.native + listen.syslogTCP + listen.syslogUDP + listen.http + peers.listen + deliveries
+    let all =
+      listen.native + listen.syslogTCP + listen.syslogTLS + listen.syslogUDP + listen.http + peers.listen
+      + deliveries
     return all.contains { $0.port < 1024 }
   }
 }

@@ -1,5 +1,6 @@
 // One client's socket and everything the intake keeps of it.
 internal import Platform
+internal import TLS
 internal import Telemetry
 
 /// What is spoken on a listener.
@@ -26,6 +27,14 @@ final class ClientConnection {
   let wire: WireProtocol
   let peer: String
   let openedAt: BootInstant
+  /// What is spoken is not known yet, or the handshake goes on: nothing is decoded, and nothing sent.
+  var opening = Opening.done
+  /// None in plain text.
+  var tls: TLSSession?
+  /// Why the session ended, if something was wrong with it.
+  private(set) var tlsFailure: TLSFailure?
+  /// Bytes that are decrypted and not decoded have been noted: epoll does not tell of them.
+  var isNoted = false
   var lines: LineBuffer
   var native: NativeSession
   var syslog: SyslogCursor
@@ -98,10 +107,31 @@ final class ClientConnection {
     pings.count += 1
     return pings.count > limit
   }
+  /// Reads once, through the session when there is one.
+  func receive(into buffer: inout [UInt8], from offset: Int) -> Transfer {
+    guard let transfer = tls?.receive(into: &buffer, from: offset) else {
+      return Platform.receive(descriptor.raw, into: &buffer, from: offset)
+    }
+    return plain(transfer)
+  }
+  private func write(_ bytes: [UInt8], from offset: Int) -> Transfer {
+    guard let transfer = tls?.send(bytes, from: offset) else { return send(descriptor.raw, bytes, from: offset) }
+    return plain(transfer)
+  }
+  private func plain(_ transfer: TLSTransfer) -> Transfer {
+    switch transfer {
+    case .done(let count): return .done(count)
+    case .wouldBlock: return .wouldBlock
+    case .closed: return .closed
+    case .failed(let failure):
+      tlsFailure = failure
+      return .failed(0)
+    }
+  }
   /// Sends what it can; false when the connection is broken.
   func flush() -> Bool {
     while hasOutgoing {
-      switch send(descriptor.raw, outgoing, from: sent) {
+      switch write(outgoing, from: sent) {
       case .done(let count): sent += count
       case .wouldBlock: return true
       case .closed, .failed: return false

@@ -18,6 +18,13 @@ enum DeliveryWire: String, CaseIterable, Sendable {
     case .influxTCP: listen.influxTCP
     }
   }
+  func mode(_ tls: NodeConfiguration.TLS) -> TLSMode {
+    switch self {
+    case .forward: tls.forward
+    case .zabbix: tls.zabbix
+    case .influxTCP: tls.influxTCP
+    }
+  }
 }
 
 /// One connection's session. Nothing in it knows sockets; `now` is µs since 2000-01-01 UTC. What changes it consumes

@@ -17,6 +17,14 @@ struct IngestSettings: Sendable {
   var lingerMilliseconds: Int64 = 5
   /// A client that has not said hello by then is closed.
   var greetingMilliseconds: Int64 = 10_000
+  /// A TLS handshake that takes longer is given up; while others wait for their turn, one whose client says nothing
+  /// after the second value.
+  var handshakeMilliseconds: Int64 = 5000
+  var handshakePatienceMilliseconds: Int64 = 400
+  /// Handshakes under way, of all clients; others wait. And steps of handshakes a turn, each up to a millisecond of
+  /// computing, so that records and pings of others go on.
+  var handshakes = 512
+  var handshakesPerTurn = 16
   /// A client that is told `bye` may close by itself for this long, then it is reset.
   var farewellMilliseconds: Int64 = 30
   /// Answers that a client does not read; beyond, it is closed.

@@ -10,6 +10,8 @@ public struct IngestSnapshot: Sendable, Equatable {
     public var syslogTCP = 0
     /// Of protocols that deliver, by name.
     public var delivering: [String: Int] = [:]
+    /// Of all of these, those over TLS, handshakes included.
+    public var encrypted = 0
     /// Turned away because a bound was reached.
     public var refused = 0
     /// Waiting because a bound in bytes or records was reached.

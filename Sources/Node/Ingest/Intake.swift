@@ -1,6 +1,7 @@
 // The ingest thread: owns every socket of the intake and decodes straight into the batches of the lanes.
 internal import Platform
 internal import Postgres
+internal import TLS
 internal import Telemetry
 
 /// What other threads tell the intake.
@@ -53,6 +54,7 @@ final class Intake {
   var sources: [String: SourceBudget] = [:]
   var perAddress: [String: Int] = [:]
   var desk = DeliveryDesk()
+  var handshakes: HandshakeDesk
   var nextToken: UInt64 = 1 << 16
   var reserve: Descriptor?
   var window: TimeWindow?
@@ -82,6 +84,7 @@ final class Intake {
     (self.configuration, self.settings, node) = (configuration, settings, configuration.node)
     (self.report, self.mailbox, self.gate) = (report, mailbox, gate)
     (self.published, self.upkeep) = (published, upkeep)
+    handshakes = HandshakeDesk(configuration.listen.tls)
     fronts = handles.map { LaneFront(handle: $0, maxLine: configuration.ingest.maxLine) }
     poller = try Poller()
     try poller.add(mailbox.descriptor, token: 0)
@@ -100,6 +103,7 @@ final class Intake {
         }
       }
       let now = BootInstant.now()
+      serveNoted()
       for front in fronts { dispatch(front, now) }
       proceed(now)
       if now >= nextTick { tick(now) }
@@ -110,6 +114,7 @@ final class Intake {
 
   private func nextDeadline() -> BootInstant {
     var deadline = nextTick
+    if !handshakes.noted.isEmpty { deadline = .now() }
     for front in fronts where !front.isBusy {
       if let begun = front.begunAt { deadline = min(deadline, begun.adding(milliseconds: lingerMilliseconds)) }
     }
@@ -226,6 +231,7 @@ final class Intake {
     log(.notice, "intake drains", ["reason": reason])
     readLastOfSyslog()
     closeListeners()
+    closeOpening()
     phase = .draining(activation, reason: reason, deadline: deadline, operation: operation)
     retryParked()
     for connection in connections.values { adjust(connection) }

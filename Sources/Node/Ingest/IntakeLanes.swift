@@ -164,6 +164,8 @@ extension Intake {
     for connection in Array(connections.values) {
       if let closeAt = connection.closeAt, now >= closeAt {
         close(connection, resetting: connection.hasOutgoing)
+      } else if isOpeningTooLong(connection, now) {
+        refuseOpening(connection, "TLS: no handshake in time")
       } else if connection.wire == .native, connection.native.state == .fresh,
         now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
       {
@@ -209,6 +211,7 @@ extension Intake {
       case .syslogTCP: snapshot.connections.syslogTCP += 1
       case .delivery(let wire): snapshot.connections.delivering[wire.rawValue, default: 0] += 1
       }
+      if connection.tls != nil { snapshot.connections.encrypted += 1 }
       if connection.isHeld { snapshot.connections.held += 1 }
     }
     snapshot.bytesBuffered = bufferBytes + desk.bytes

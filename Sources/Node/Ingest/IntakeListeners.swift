@@ -14,23 +14,30 @@ final class Listener {
   let kind: Kind
   let descriptor: Descriptor
   let address: SocketAddress
+  let tls: TLSMode
   /// Datagrams that the kernel dropped, as last counted.
   var droppedByKernel: UInt32 = 0
   /// Not read: the lanes have no room.
   var isPaused = false
-  init(_ kind: Kind, _ address: SocketAddress, _ descriptor: consuming Descriptor) {
-    (self.kind, self.address) = (kind, address)
+  init(_ kind: Kind, _ address: SocketAddress, _ descriptor: consuming Descriptor, tls: TLSMode = .off) {
+    (self.kind, self.address, self.tls) = (kind, address, tls)
     self.descriptor = descriptor
   }
 }
 
 extension Intake {
   func openListeners() throws(SystemError) {
+    let tls = configuration.listen.tls
     for address in configuration.listen.native {
-      listeners.append(Listener(.native, address, try listenStream(address, freeBind: true)))
+      listeners.append(
+        Listener(.native, address, try listenStream(address, freeBind: true), tls: tls?.native ?? .off))
     }
     for address in configuration.listen.syslogTCP {
-      listeners.append(Listener(.syslogTCP, address, try listenStream(address, freeBind: true)))
+      listeners.append(
+        Listener(.syslogTCP, address, try listenStream(address, freeBind: true), tls: tls?.syslogTCP ?? .off))
+    }
+    for address in configuration.listen.syslogTLS {
+      listeners.append(Listener(.syslogTCP, address, try listenStream(address, freeBind: true), tls: .required))
     }
     for address in configuration.listen.syslogUDP {
       let socket = try bindDatagram(
@@ -39,7 +46,10 @@ extension Intake {
     }
     for wire in DeliveryWire.allCases {
       for address in wire.addresses(configuration.listen) {
-        listeners.append(Listener(.delivery(wire), address, try listenStream(address, freeBind: true)))
+        listeners.append(
+          Listener(
+            .delivery(wire), address, try listenStream(address, freeBind: true),
+            tls: tls.map { wire.mode($0) } ?? .off))
       }
     }
     for address in configuration.listen.forward {
@@ -81,7 +91,7 @@ extension Intake {
     for _ in 0..<64 {
       do {
         guard let accepted = try acceptStream(listener.descriptor.raw) else { return }
-        admit(Descriptor(owning: accepted.descriptor), accepted.peer, wire)
+        admit(Descriptor(owning: accepted.descriptor), accepted.peer, wire, listener.tls)
       } catch {
         if error.meansNoDescriptors { turnAwayWithoutDescriptor(listener) }
         warnAboutAccept("\(error)")
@@ -90,7 +100,9 @@ extension Intake {
     }
   }
 
-  private func admit(_ descriptor: consuming Descriptor, _ peer: SocketAddress, _ wire: WireProtocol) {
+  private func admit(
+    _ descriptor: consuming Descriptor, _ peer: SocketAddress, _ wire: WireProtocol, _ tls: TLSMode
+  ) {
     let host = peer.host
     let ofHost = perAddress[host] ?? 0
     guard let activation, connections.count < configuration.ingest.maxConnections,
@@ -118,7 +130,10 @@ extension Intake {
     }
     connections[token] = connection
     perAddress[host] = ofHost + 1
-    if let actions = connection.delivering?.opened(), !actions.isEmpty { perform(connection, actions) }
+    switch tls {
+    case .off: beginTalking(connection)
+    case .optional, .required: connection.opening = .undecided(isRequired: tls == .required)
+    }
   }
   private func forwardSecurity() -> ForwardSecurity? {
     configuration.listen.forwardSharedKey.map { key in
@@ -151,7 +166,8 @@ extension Intake {
     connection.native.ended()
     connection.isClosed = true
     poller.remove(connection.descriptor.raw)
-    if resetting { resetOnClose(connection.descriptor.raw) }
+    forgetOpening(connection)
+    if resetting { resetOnClose(connection.descriptor.raw) } else { connection.tls?.sayGoodbye() }
     recount(connection)
     let left = (perAddress[connection.peer] ?? 1) - 1
     perAddress[connection.peer] = left > 0 ? left : nil

@@ -9,6 +9,8 @@ extension Intake {
     if connection.isClosed { return }
     if connection.closeAt != nil {
       discard(connection, broken: event.failed)
+    } else if connection.opening != .done {
+      open(connection)
     } else if event.readable || event.writable {
       serve(connection)
     } else if event.failed {
@@ -18,12 +20,12 @@ extension Intake {
 
   /// Decodes what is there, then reads on, until nothing comes, something is full, or others have to have their turn.
   func serve(_ connection: ClientConnection) {
-    guard !connection.isClosed, connection.closeAt == nil else { return }
+    guard !connection.isClosed, connection.closeAt == nil, connection.opening == .done else { return }
     var turn = settings.turnBytes
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
       let start = scratch.count - room
-      switch receive(connection.descriptor.raw, into: &scratch, from: start) {
+      switch connection.receive(into: &scratch, from: start) {
       case .done(let count):
         if connection.delivering != nil {
           received(connection, Array(scratch[start..<start + count]))
@@ -32,11 +34,12 @@ extension Intake {
           _ = connection.lines.append(scratch.span.extracting(start..<start + count))
         }
         recount(connection)
-        // Less than was asked for: nothing more is there.
-        turn = count < room ? 0 : turn - count
+        // Less than was asked for: nothing more is there. A TLS session gives no more than a record at once.
+        turn = count < room && connection.tls == nil ? 0 : turn - count
       case .wouldBlock: turn = 0
       case .closed: ended(connection)
       case .failed:
+        if let failure = connection.tlsFailure { countTLS(failure) }
         close(connection, resetting: false)
         return
       }
@@ -290,6 +293,7 @@ extension Intake {
         && (connection.wire != .native || connection.native.mayDecode) && connection.parked.isEmpty
         && (connection.delivering?.mayReceive ?? true))
     if mayRead { wanted.insert(.read) }
+    if connection.opening != .done || connection.tls != nil { wanted = wantedByTLS(connection, wanted) }
     guard wanted != connection.wanted else { return }
     connection.wanted = wanted
     do {
@@ -335,7 +339,9 @@ extension Intake {
   /// Before a drain: what the kernel still holds of those who won't send it again.
   func readLastOfSyslog() {
     for listener in listeners where listener.kind == .syslogUDP { receiveDatagrams(listener) }
-    for connection in Array(connections.values) where connection.wire == .syslogTCP { serve(connection) }
+    for connection in Array(connections.values) where connection.wire == .syslogTCP {
+      if connection.opening == .done { serve(connection) } else { open(connection) }
+    }
   }
 
   // MARK: small things

@@ -21,6 +21,7 @@ func checkConfiguration(_ configuration: NodeConfiguration, path: String, _ chec
       checkup.error("\(error)", "database.connection names it as passfile; make it: host:port:dbname:user:password")
     }
   }
+  checkTLS(configuration.listen, user: configuration.user, at: wallMicroseconds() / 1_000_000, &checkup)
   let helpers = configuration.service.helpers
   for script in [helpers.claim, helpers.renew, helpers.release, helpers.status].compactMap({ $0 }) {
     checkHelper(script, &checkup)

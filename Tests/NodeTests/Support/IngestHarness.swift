@@ -28,6 +28,7 @@ final class IngestHarness: Sendable {
 
   var native: SocketAddress { configuration.listen.native[0] }
   var syslogTCP: SocketAddress { configuration.listen.syslogTCP[0] }
+  var syslogTLS: SocketAddress { configuration.listen.syslogTLS[0] }
   var syslogUDP: SocketAddress { configuration.listen.syslogUDP[0] }
   var influxTCP: SocketAddress { configuration.listen.influxTCP[0] }
   var forward: SocketAddress { configuration.listen.forward[0] }
@@ -36,7 +37,8 @@ final class IngestHarness: Sendable {
   init(
     server: PrivatePostgres? = nil, settings: IngestSettings = IngestSettings(), lanes: Int = 2,
     bounds: NodeConfiguration.Ingest = NodeConfiguration.Ingest(), relay: Relay? = nil,
-    scrape: [NodeConfiguration.Scrape.Target] = [], forwardSharedKey: [UInt8]? = nil
+    scrape: [NodeConfiguration.Scrape.Target] = [], forwardSharedKey: [UInt8]? = nil,
+    tls: NodeConfiguration.TLS? = nil
   ) throws {
     let server = try server ?? PrivatePostgres.shared.get()
     var connection = try server.makeDatabase()
@@ -57,6 +59,8 @@ final class IngestHarness: Sendable {
     configuration.listen.forward = [try address()]
     configuration.listen.zabbix = [try address()]
     configuration.listen.forwardSharedKey = forwardSharedKey
+    configuration.listen.tls = tls
+    if tls != nil { configuration.listen.syslogTLS = [try address()] }
     configuration.scrape.targets = scrape
     self.configuration = configuration
     sessions = DatabaseSessions(
