@@ -94,6 +94,7 @@ func doctor(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
   checkNetwork(configuration, status, &checkup)
   checkup.begin("node on this host")
   checkProcesses(configuration, status, &checkup)
+  if let status { checkTokens(status, &checkup) }
   checkup.begin("PostgreSQL")
   do {
     try checkDatabase(configuration, tool, &checkup)
