@@ -35,6 +35,8 @@ struct LoadOptions {
   /// Silence after which a connection counts as dead.
   var deadAfterMilliseconds: Int64 = 300
   var quiet = false
+  /// Shown in every hello; empty for none.
+  var token = ""
 }
 
 /// Options of `watch-address`.
@@ -127,6 +129,7 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
     case "--drain": options.drainSeconds = try arguments.number(of: option, from: 0, to: 3600)
     case "--dead-after": deadAfter = Int64(try arguments.number(of: option, from: 50, to: 60_000))
     case "--quiet": options.quiet = true
+    case "--token-file": options.token = try readToken(try arguments.value(of: option))
     default: throw UsageError("unknown argument \"\(option)\"; see --help")
     }
   }
@@ -135,6 +138,16 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
   // As fast as it goes, replies queue behind what the node is still to read.
   options.deadAfterMilliseconds = deadAfter ?? (options.rate == nil ? 3000 : 300)
   return options
+}
+
+private func readToken(_ path: String) throws(UsageError) -> String {
+  do throws(SystemError) {
+    var bytes = try readFile(path, limit: 4096)
+    while let last = bytes.last, last == 0x0a || last == 0x0d { bytes.removeLast() }
+    return String(decoding: bytes, as: UTF8.self)
+  } catch {
+    throw UsageError("--token-file \(path): \(errorText(error.code))")
+  }
 }
 
 private func parseTypes(_ text: String) throws(UsageError) -> [RecordType] {
@@ -195,6 +208,8 @@ let helpText = """
     --protocol P           native (acknowledged) or syslog (RFC 5424 over TCP, never acknowledged) (native)
     --name PREFIX          beginning of the sources' names (load)
     --drain S              how long to wait for the last acknowledgements (15)
+    --token-file FILE      the token that all sources show (hactl token add 'load*'); a file, so that no list of
+                           processes has it
     --dead-after MS        silence after which a connection is given up (300; 3000 with --rate max)
 
   Proof and report:

@@ -30,6 +30,7 @@ final class Source {
   private let targets: [SocketAddress]
   private let settings: SourceSettings
   private let wire: Wire
+  private let token: String
   private var target: Int
   private var socket: Descriptor?
   private var control: [UInt8] = []
@@ -50,6 +51,7 @@ final class Source {
     target = index % options.targets.count
     settings = SourceSettings(deadAfterMilliseconds: options.deadAfterMilliseconds)
     wire = options.wire
+    token = options.token
     forms = wire == .native ? recordForms(source: index, types: options.types) : syslogForms(source: index, run: stream)
     backlog = Backlog(capacity: capacity)
     phase = .idle(retry: now)
@@ -175,7 +177,7 @@ final class Source {
       failures = 0
       return
     }
-    control = Hello(source: name, stream: stream, oldest: backlog.acked + 1).line
+    control = Hello(source: name, stream: stream, oldest: backlog.acked + 1, token: token).line
   }
 
   private func lose(

@@ -33,10 +33,13 @@ final class Shipper {
   private static let pingMilliseconds: Int64 = 100
   private static let silentMilliseconds: Int64 = 700
   private static let connectMilliseconds: Int64 = 150
+  /// Between attempts with a token that was refused: somebody has to bring another one.
+  private static let refusedMilliseconds: Int64 = 5000
 
   private let servers: [SocketAddress]
   private let source: String
   private let host: String
+  private let tokenFile: String?
   private let spool: Spool
   private let inbox: Mailbox<Spool.Note>
   private let board: Guarded<ShipStatus>
@@ -72,6 +75,7 @@ final class Shipper {
   ) {
     (servers, source, host) = (settings.servers, settings.source, settings.host)
     (self.spool, self.inbox, self.board, self.live) = (spool, inbox, board, live)
+    tokenFile = settings.tokenFile
     let now = BootInstant.now()
     phase = .idle(retry: now)
     lastHeard = now
@@ -163,6 +167,10 @@ final class Shipper {
   }
 
   private func greet(_ now: BootInstant) {
+    var token = ""
+    do throws(TokenFileFlaw) { if let tokenFile { token = try readTokenFile(tokenFile) } } catch {
+      return lose("tokenFile: \(error.problem)", now, isRefused: true)
+    }
     phase = .greeting
     let start = spool.with { core in core.oldest }
     stream = "\(start.stream)"
@@ -174,16 +182,20 @@ final class Shipper {
     }
     (outgoing, sent, filled, pings) = ([], 0, 0, 0)
     (lastHeard, pinged) = (now, nil)
-    outgoing = Hello(source: source, stream: stream, oldest: cursor.next, live: host).line
+    outgoing = Hello(source: source, stream: stream, oldest: cursor.next, token: token, live: host).line
   }
   /// Everything up to here is acknowledged or missing, although the segment it is in is still there.
   private var pendingOldest: SpoolMark?
 
-  private func lose(_ reason: String, _ now: BootInstant, isOurs: Bool = false) {
+  private func lose(_ reason: String, _ now: BootInstant, isOurs: Bool = false, isRefused: Bool = false) {
     let wasStreaming = isStreaming
     socket = nil
     (outgoing, sent) = ([], 0)
-    phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
+    if isRefused {
+      phase = .idle(retry: now.adding(milliseconds: jittered(Self.refusedMilliseconds)))
+    } else {
+      phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
+    }
     if !isOurs {
       failures += 1
       server = (server + 1) % servers.count
@@ -326,7 +338,7 @@ final class Shipper {
         $0.rejected += 1
         $0.lastReject = reason
       }
-    case .bye(let reason): lose("bye: \(reason)", now)
+    case .bye(let reason): lose("bye: \(reason)", now, isRefused: NativeReply.isAboutToken(reason))
     case .pong: break
     case .live(let seconds):
       let seconds = min(max(0, seconds), 600)
