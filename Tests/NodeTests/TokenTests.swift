@@ -35,18 +35,24 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     let token = SourceToken(id: 12, secret: (0..<32).map { UInt8($0) })
     #expect(token.text == "swt_12_000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
     #expect(SourceToken(token.text) == token)
-    for text in ["", "swt_", "swt_12_", "swt_12_00", "swt_0_" + token.text.suffix(64), token.text + "0", "x" + token.text] {
+    for text in [
+      "", "swt_", "swt_12_", "swt_12_00", "swt_0_" + token.text.suffix(64), token.text + "0", "x" + token.text,
+    ] {
       #expect(SourceToken(text) == nil, "\(text)")
     }
     #expect(hexText(SourceToken.hash([])) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
   }
 
   @Test func `a token is judged by its secret, its state and its source`() {
-    let (one, family) = (SourceToken(id: 1, secret: SourceToken.newSecret()), SourceToken(id: 2, secret: SourceToken.newSecret()))
+    let (one, family) = (
+      SourceToken(id: 1, secret: SourceToken.newSecret()), SourceToken(id: 2, secret: SourceToken.newSecret())
+    )
     var table = TokenTable(revision: 1, isRequired: true)
     table.entries[1] = .init(source: "mes-07", hash: one.hash, isRevoked: false)
     table.entries[2] = .init(source: "mes-08/*", hash: family.hash, isRevoked: false)
-    func judged(_ text: String, _ source: String?) -> TokenVerdict { table.judge(text, source: source, peer: "10.0.0.5") }
+    func judged(_ text: String, _ source: String?) -> TokenVerdict {
+      table.judge(text, source: source, peer: "10.0.0.5")
+    }
     #expect(judged(one.text, "mes-07") == .admitted(source: "mes-07", token: 1))
     #expect(judged(one.text, nil) == .admitted(source: "mes-07", token: 1))
     #expect(judged(one.text, "mes-07x") == .refused(.otherSource))
@@ -99,11 +105,15 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     try client.send(queueLines(1...10))
     try client.awaitAck(10)
     #expect(try harness.stored() == (10, 10))
-    #expect(refusals(harness) == [TokenRefusal.missing.rawValue: 1, TokenRefusal.invalid.rawValue: 2, TokenRefusal.otherSource.rawValue: 1])
+    #expect(
+      refusals(harness) == [
+        TokenRefusal.missing.rawValue: 1, TokenRefusal.invalid.rawValue: 2, TokenRefusal.otherSource.rawValue: 1,
+      ])
     try harness.wait("the counters") { _ in
       harness.ingest.snapshot().refusedByReason[TokenRefusal.invalid.rawValue] == 2
     }
-    let lately = try #require(harness.ingest.tokens.status().lately.first { $0.reason == TokenRefusal.missing.rawValue })
+    let lately = try #require(
+      harness.ingest.tokens.status().lately.first { $0.reason == TokenRefusal.missing.rawValue })
     #expect(lately.source == "mes-07/orders" && lately.wire == "native" && lately.address == "127.0.0.1")
   }
 
@@ -131,7 +141,9 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     try without.send(queueLines(1...5))
     try without.awaitAck(5)
     let anonymous = try NativeClient(harness.native)
-    try anonymous.send("{\"type\":\"event\",\"ts\":\"\(rfc3339(wallMicroseconds: wallMicroseconds()))\",\"host\":\"h\",\"app\":\"a\",\"kind\":\"k\"}\n")
+    try anonymous.send(
+      "{\"type\":\"event\",\"ts\":\"\(rfc3339(wallMicroseconds: wallMicroseconds()))\",\"host\":\"h\",\"app\":\"a\",\"kind\":\"k\"}\n"
+    )
     try harness.wait("anonymous lines") { _ in try harness.number("SELECT count(*) FROM telemetry.event") == 1 }
     let syslog = try NativeClient(harness.syslogTCP)
     let influx = try NativeClient(harness.influxTCP)
@@ -211,7 +223,9 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     let token = try makeToken(harness, "mes-07/*")
     let one = try makeToken(harness, "press")
     // Not required: Influx clients show what they like, others are held to what they show.
-    #expect(try bench.post(Array("m v=1\n".utf8), path: "/write?db=d", headers: ["Authorization: Token whatever"]).status == 204)
+    #expect(
+      try bench.post(Array("m v=1\n".utf8), path: "/write?db=d", headers: ["Authorization: Token whatever"]).status
+        == 204)
     #expect(try bench.post(deliveryLines(1...1), headers: ["Authorization: Bearer whatever"]).status == 401)
     try set(harness)
     let none = try bench.post(deliveryLines(1...1))
@@ -219,7 +233,8 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     #expect(none.body == "{\"error\":\"\(TokenRefusal.missing.rawValue)\"}\n")
     let bearer = "Authorization: Bearer \(token.text)"
     #expect(try bench.post(deliveryLines(1...1), headers: [bearer, "Standwatch-Source: mes-08"]).status == 403)
-    #expect(try bench.post(deliveryLines(1...3, app: "X"), headers: [bearer, "Standwatch-Source: mes-07/x"]).status == 200)
+    #expect(
+      try bench.post(deliveryLines(1...3, app: "X"), headers: [bearer, "Standwatch-Source: mes-07/x"]).status == 200)
     #expect(try harness.depths("X") == (3, 3))
     let otlp = try bench.post(Array("{}".utf8), path: "/v1/logs", headers: ["Content-Type: application/json"])
     #expect(otlp.status == 401 && otlp.body.contains("16"))

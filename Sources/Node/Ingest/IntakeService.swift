@@ -351,7 +351,8 @@ extension Intake {
   func limits(_ activation: Activation) -> NativeLimits {
     NativeLimits(
       node: node, epoch: activation.epoch, window: Int64(configuration.ingest.window),
-      maxLine: configuration.ingest.maxLine, allowsAnonymous: configuration.ingest.allowAnonymous && tokens.takes(.anonymous))
+      maxLine: configuration.ingest.maxLine,
+      allowsAnonymous: configuration.ingest.allowAnonymous && tokens.takes(.anonymous))
   }
   func now2000() -> Int64 { wallMicroseconds() - Intake.epoch2000Microseconds }
 }

@@ -54,7 +54,9 @@ final class KeyRole: Sendable {
         unreadable.ended()
       } catch {
         if unreadable.isDue(error.problem, at: .now()) {
-          log(.error, "a key of the beats can't be read, the known ones stay", ["reason": error.problem, "mend": error.mend])
+          log(
+            .error, "a key of the beats can't be read, the known ones stay",
+            ["reason": error.problem, "mend": error.mend])
         }
       }
       _ = wait(stopping.descriptor, for: .read, until: .after(milliseconds: Self.lookMilliseconds))

@@ -115,7 +115,8 @@ struct TokenRole: ~Copyable {
       deadline: deadline
     ).rows
     for row in rows.map(Fields.init) {
-      guard let id = row.int(0), let source = row.text(1), let hash = row.text(2).flatMap({ bytes(hexadecimal: $0.utf8) })
+      guard let id = row.int(0), let source = row.text(1),
+        let hash = row.text(2).flatMap({ bytes(hexadecimal: $0.utf8) })
       else { continue }
       table.entries[id] = TokenTable.Entry(source: source, hash: hash, isRevoked: row.bool(3))
     }

@@ -138,7 +138,8 @@ enum InfluxRoutes {
     case .unavailable, .overShare:
       json(
         fault.status, health("fail", "not the active node, or it can't take records now"), more: fault.headers)
-    case .tooLarge, .malformed, .unknownEncoding, .token: json(fault.status, health("fail", fault.text()), more: fault.headers)
+    case .tooLarge, .malformed, .unknownEncoding, .token:
+      json(fault.status, health("fail", fault.text()), more: fault.headers)
     }
   }
   private static func health(_ status: String, _ message: String) -> JSONObject {

@@ -55,7 +55,8 @@ private func show(_ arguments: Arguments, _ tool: Tool) throws {
       tool.print(
         json(
           ShownKeys(
-            node: node, signs: seen?.signs, accepts: seen?.accepts ?? [], reportedAgoMilliseconds: seen?.agoMilliseconds)))
+            node: node, signs: seen?.signs, accepts: seen?.accepts ?? [], reportedAgoMilliseconds: seen?.agoMilliseconds
+          )))
     }
     return
   }

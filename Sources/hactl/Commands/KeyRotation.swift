@@ -136,10 +136,25 @@ private func join(
       "the rotation that \(rotation.beganBy) began is by hand, and \(file).next is not the new key (\(rotation.next))",
       mend: "on the node where it began: scp -p \(file).next root@THIS-NODE:\(file).next, then run this again")
   }
-  guard let new = unwrapBeatKey(wrapped, under: files.key, cluster: situation.cluster, fingerprint: rotation.next) else {
+  guard let new = unwrapBeatKey(wrapped, under: files.key, cluster: situation.cluster, fingerprint: rotation.next)
+  else {
     return .fail(
       "the new key in PostgreSQL can't be decrypted with this node's key",
       mend: "use --by-hand, or compare cluster in node.json5 of both nodes")
   }
   return .join(new)
+}
+
+/// For `hactl doctor`: a rotation that was left in the middle, and companions of the key that can't be used.
+func checkKeyRotation(_ configuration: NodeConfiguration, _ checkup: inout Checkup) {
+  guard let file = configuration.peers.keyFiles.first else { return }
+  for companion in [BeatKeyFiles.next(file), BeatKeyFiles.previous(file)] {
+    do throws(BeatKeyFlaw) {
+      guard try BeatKeyFiles.readIfAny(companion) != nil else { continue }
+      checkup.warn(
+        "\(companion) is there: a rotation of the beats' key is not finished", "hactl key rotate, on every node")
+    } catch {
+      checkup.warn("\(error.problem): the node passes it over", error.mend)
+    }
+  }
 }

@@ -23,7 +23,8 @@ extension NodeStatus.Tokens {
     if readMilliseconds.map({ $0 > 5000 }) ?? true {
       found.append(
         Trouble(
-          bad: required, problem: "the node can't read the tokens from PostgreSQL"
+          bad: required,
+          problem: "the node can't read the tokens from PostgreSQL"
             + (required ? ", and admits nobody" : ""),
           mend: "journalctl -u standwatchd has the reason; hactl migrate, if the schema is older than this release"))
     }
