@@ -31,6 +31,11 @@ public enum NativeReply: Equatable, Sendable {
   /// Somebody watches the host: send samples each second for so long. Only to who said `live` in its hello.
   case live(seconds: Int64)
 
+  /// Whether the reason of a `bye` is the sender's token: coming again at once with the same one is in vain.
+  public static func isAboutToken(_ reason: String) -> Bool {
+    reason.hasPrefix("the token is ") || reason.hasPrefix("a token is required")
+  }
+
   /// The line, with its newline.
   public var line: [UInt8] {
     switch self {

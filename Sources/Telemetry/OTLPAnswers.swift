@@ -5,8 +5,10 @@ public enum OTLPAnswers {
   /// Codes of google.rpc.Status.
   public enum Code: UInt64, Sendable {
     case invalidArgument = 3
+    case permissionDenied = 7
     case resourceExhausted = 8
     case unavailable = 14
+    case unauthenticated = 16
   }
 
   /// Everything is stored, except for `refused` items: `ExportLogsServiceResponse` and its like.

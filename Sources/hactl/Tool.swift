@@ -40,6 +40,8 @@ let commands: [Command] = [
   Command(spec: watchSpec, run: watch),
   Command(spec: reportSpec, run: report),
   Command(spec: configSpec, run: config),
+  Command(spec: tokenSpec, run: token),
+  Command(spec: keySpec, run: key),
   Command(spec: migrateSpec, run: migrate),
   Command(spec: doctorSpec, run: doctor),
   Command(spec: drillSpec, run: drill),

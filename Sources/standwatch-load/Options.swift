@@ -44,6 +44,8 @@ struct LoadOptions {
   /// Silence after which a connection counts as dead.
   var deadAfterMilliseconds: Int64 = 300
   var quiet = false
+  /// Shown in every hello; empty for none.
+  var token = ""
 }
 
 /// Options of `watch-address`.
@@ -142,6 +144,7 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
     case "--tls-key": files.key = try arguments.value(of: option)
     case "--tls-name": serverName = try arguments.value(of: option)
     case "--quiet": options.quiet = true
+    case "--token-file": options.token = try readToken(try arguments.value(of: option))
     default: throw UsageError("unknown argument \"\(option)\"; see --help")
     }
   }
@@ -163,6 +166,16 @@ private func parseTLS(_ files: TLSFiles, _ serverName: String?) throws(UsageErro
     return LoadTLS(credentials: try TLSCredentials(files), serverName: serverName)
   } catch {
     throw UsageError("\(error)")
+  }
+}
+
+private func readToken(_ path: String) throws(UsageError) -> String {
+  do throws(SystemError) {
+    var bytes = try readFile(path, limit: 4096)
+    while let last = bytes.last, last == 0x0a || last == 0x0d { bytes.removeLast() }
+    return String(decoding: bytes, as: UTF8.self)
+  } catch {
+    throw UsageError("--token-file \(path): \(errorText(error.code))")
   }
 }
 
@@ -227,6 +240,8 @@ let helpText = """
     --tls-name NAME        what the node's certificate has to be for (the address of the target)
     --name PREFIX          beginning of the sources' names (load)
     --drain S              how long to wait for the last acknowledgements (15)
+    --token-file FILE      the token that all sources show (hactl token add 'load*'); a file, so that no list of
+                           processes has it
     --dead-after MS        silence after which a connection is given up (300 and a millisecond per five sources; 3000
                            with --rate max)
 

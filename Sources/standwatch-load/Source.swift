@@ -33,6 +33,7 @@ final class Source {
   private let targets: [SocketAddress]
   private let settings: SourceSettings
   private let wire: Wire
+  private let token: String
   private var target: Int
   private let tls: LoadTLS?
   private var link: ClientLink?
@@ -57,6 +58,7 @@ final class Source {
     settings = SourceSettings(deadAfterMilliseconds: options.deadAfterMilliseconds)
     wire = options.wire
     tls = options.tls
+    token = options.token
     forms = wire == .native ? recordForms(source: index, types: options.types) : syslogForms(source: index, run: stream)
     backlog = Backlog(capacity: capacity)
     phase = .idle(retry: now)
@@ -204,7 +206,7 @@ final class Source {
       failures = 0
       return
     }
-    control = Hello(source: name, stream: stream, oldest: backlog.acked + 1).line
+    control = Hello(source: name, stream: stream, oldest: backlog.acked + 1, token: token).line
     owe(now)
   }
 

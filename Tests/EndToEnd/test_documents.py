@@ -13,7 +13,7 @@ from installation import SERVICE_ADDRESS, Site
 from support import ROOT
 
 # The story's order.
-for name in ("installing", "agent", "sending", "asking", "operating"):
+for name in ("installing", "agent", "sending", "asking", "operating", "access"):
     importlib.import_module(f"document_{name}")
 
 HOST_PATHS = ("/etc/standwatch", "/usr/sbin/standwatchd", "/usr/bin/hactl", "/usr/lib/standwatch", "/run/standwatch",
@@ -60,7 +60,7 @@ INLINE = {
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl config": "day_to_day", "hactl report": "analysts_reports_at_a_nodes_shell",
-        "hactl switchover": "day_to_day",
+        "hactl switchover": "day_to_day", "hactl key rotate --by-hand": "a_new_key",
         "hactl watch HOST": "somebody_watches",
         "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
         "hactl COMMAND --help": "the_help", "hactl no-promote NODE --off": "day_to_day",

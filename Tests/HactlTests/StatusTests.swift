@@ -37,6 +37,7 @@ private func active() -> NodeStatus {
   var lane = NodeStatus.Lane(lane: 0, state: "idle")
   lane.lastCommitMilliseconds = 4.2
   status.ingest.lanes = [lane]
+  status.tokens.readMilliseconds = 200
   status.process.residentKilobytes = 42 << 10
   status.process.uptimeSeconds = 11_600
   status.threads = [.init(name: "control", lastTickMilliseconds: 3)]

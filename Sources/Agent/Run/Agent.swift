@@ -76,6 +76,7 @@ private func report(_ settings: AgentSettings, _ spool: Spool, _ boards: Boards)
   let wall = wallMicroseconds()
   func seconds(since then: Int64) -> Double { Double(max(0, wall - then)) / 1_000_000 }
   (report.version, report.host, report.pid) = (agentVersion, settings.host, processIdentifier())
+  report.source = settings.source
   report.memory_kib = residentKilobytes()
   boards.usage.withLock {
     report.up_seconds = BootInstant.now().milliseconds(since: $0.began) / 1000

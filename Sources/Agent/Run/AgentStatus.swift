@@ -7,6 +7,7 @@ internal import Telemetry
 struct AgentReport: Codable, Equatable {
   var version = ""
   var host = ""
+  var source = ""
   var pid: Int32 = 0
   var up_seconds = 0.0
   var memory_kib = 0
@@ -57,7 +58,14 @@ struct AgentReport: Codable, Equatable {
       found.append(
         ("the spool can't be written: \(spool_failure)", "make room on, or mend, the disk of \(spool_folder)"))
     }
-    if !connected {
+    let reason = last_error.hasPrefix("bye: ") ? String(last_error.dropFirst(5)) : last_error
+    if !connected, NativeReply.isAboutToken(reason) || reason.hasPrefix("tokenFile: ") {
+      found.append(
+        (
+          "the service does not let this agent in: \(reason)",
+          "records are kept; on a node: hactl token add \(source), and put what it prints into tokenFile of agent.json5"
+        ))
+    } else if !connected {
       found.append(
         (
           "not connected" + (last_error.isEmpty ? "" : ": \(last_error)"),
@@ -139,7 +147,7 @@ struct AgentReport: Codable, Equatable {
   private func rounded(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 
   private enum CodingKeys: CodingKey {
-    case version, host, pid, up_seconds, memory_kib, cpu_percent, connected, server, node, epoch, connects
+    case version, host, source, pid, up_seconds, memory_kib, cpu_percent, connected, server, node, epoch, connects
     case seconds_since_ack, last_error, live, refused_by_service, last_refusal_by_service, stream, last_seq
     case durable_seq, acked_seq, spool_folder, spool_bytes, spool_limit, waiting, oldest_seconds, taken, dropped
     case damaged_segments, missing, loss_unknown, sync_failures, spool_failure, applications, applications_waiting,

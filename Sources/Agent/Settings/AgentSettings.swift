@@ -12,6 +12,8 @@ public struct AgentSettings: Sendable, Equatable {
   public var host: String
   /// The name of the agent's stream: "HOST/agent".
   public var source: String
+  /// The file with the token that is shown to the service; nil for none.
+  public var tokenFile: String?
   /// The app of what the agent measures itself.
   public var app: String
   public var logLevel: LogLevel
@@ -69,6 +71,7 @@ extension AgentSettings {
     }
     let settings = AgentSettings(
       servers: try servers(&root), tls: try TLSSettings(&root), host: host, source: source,
+      tokenFile: try tokenFile(&root),
       app: try name(&root, "app") ?? "host", logLevel: try level(&root), spool: try spool(&root),
       listen: try listen(&root), collect: try CollectSettings(&root), follow: try FollowSettings(&root))
     try root.finish()
@@ -88,6 +91,17 @@ extension AgentSettings {
       found.append(address)
     }
     return found
+  }
+
+  private static func tokenFile(_ root: inout ConfigurationSection) throws(ConfigurationError) -> String? {
+    guard let path = try root.textIfAny("tokenFile") else { return nil }
+    guard path.hasPrefix("/") else {
+      throw root.error("tokenFile", "\"\(path)\" is not an absolute path", "Begin it with /")
+    }
+    do throws(TokenFileFlaw) { _ = try readTokenFile(path) } catch {
+      throw root.error("tokenFile", error.problem, error.mend)
+    }
+    return path
   }
 
   /// A name as records have it.

@@ -42,10 +42,13 @@ final class Shipper {
   private static let connectMilliseconds: Int64 = 150
   /// Longer than a silent peer gets: after a takeover a node has the handshakes of all agents to compute.
   private static let handshakeMilliseconds: Int64 = 1500
+  /// Between attempts with a token that was refused: somebody has to bring another one.
+  private static let refusedMilliseconds: Int64 = 5000
 
   private let servers: [SocketAddress]
   private let source: String
   private let host: String
+  private let tokenFile: String?
   private let spool: Spool
   private let inbox: Mailbox<Spool.Note>
   private let board: Guarded<ShipStatus>
@@ -86,6 +89,7 @@ final class Shipper {
     (self.spool, self.inbox, self.board, self.live) = (spool, inbox, board, live)
     credentials = settings.tls.map { RenewedCredentials($0.files) }
     serverName = settings.tls?.serverName
+    tokenFile = settings.tokenFile
     let now = BootInstant.now()
     phase = .idle(retry: now)
     (lastHeard, lastPing) = (now, now)
@@ -203,6 +207,10 @@ final class Shipper {
   }
 
   private func greet(_ now: BootInstant) {
+    var token = ""
+    do throws(TokenFileFlaw) { if let tokenFile { token = try readTokenFile(tokenFile) } } catch {
+      return lose("tokenFile: \(error.problem)", now, isRefused: true)
+    }
     phase = .greeting
     let start = spool.with { core in core.oldest }
     stream = "\(start.stream)"
@@ -214,16 +222,20 @@ final class Shipper {
     }
     (outgoing, sent, filled, pings) = ([], 0, 0, 0)
     (lastHeard, pinged, lastPing) = (now, nil, now)
-    outgoing = Hello(source: source, stream: stream, oldest: cursor.next, live: host).line
+    outgoing = Hello(source: source, stream: stream, oldest: cursor.next, token: token, live: host).line
   }
   /// Everything up to here is acknowledged or missing, although the segment it is in is still there.
   private var pendingOldest: SpoolMark?
 
-  private func lose(_ reason: String, _ now: BootInstant, isOurs: Bool = false) {
+  private func lose(_ reason: String, _ now: BootInstant, isOurs: Bool = false, isRefused: Bool = false) {
     let wasStreaming = isStreaming
     link = nil
     (outgoing, sent) = ([], 0)
-    phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
+    if isRefused {
+      phase = .idle(retry: now.adding(milliseconds: jittered(Self.refusedMilliseconds)))
+    } else {
+      phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
+    }
     if !isOurs {
       failures += 1
       server = (server + 1) % servers.count
@@ -366,7 +378,7 @@ final class Shipper {
         $0.rejected += 1
         $0.lastReject = reason
       }
-    case .bye(let reason): lose("bye: \(reason)", now)
+    case .bye(let reason): lose("bye: \(reason)", now, isRefused: NativeReply.isAboutToken(reason))
     case .pong: break
     case .live(let seconds):
       let seconds = min(max(0, seconds), 600)

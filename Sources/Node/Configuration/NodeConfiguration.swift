@@ -71,8 +71,10 @@ public struct NodeConfiguration: Sendable {
     /// One UDP socket a link.
     public var listen: [SocketAddress]
     public var nodes: [Peer]
-    /// The first key signs, every key verifies; one or two, each at least 32 bytes.
+    /// As read at the start: the first key signs, every key verifies; each at least 32 bytes.
     public var keys: [[UInt8]]
+    /// Where they are; the first one has companions during a rotation (see `BeatKeyFiles`).
+    public var keyFiles: [String] = []
   }
   public struct Peer: Sendable, Equatable {
     public var node: String

@@ -33,10 +33,12 @@ extension NodeConfiguration {
       throw section.error(
         "keyFiles", "needs one key file, or two while keys are changed", "Write [\"/etc/standwatch/beat.key\"]")
     }
-    var keys: [[UInt8]] = []
-    for file in files { keys.append(try key(file, section)) }
+    let keys: [[UInt8]]
+    do throws(BeatKeyFlaw) { keys = try BeatKeyFiles.all(files) } catch {
+      throw section.error("keyFiles", error.problem, error.mend)
+    }
     try section.finish()
-    return Peers(listen: listen, nodes: nodes, keys: keys)
+    return Peers(listen: listen, nodes: nodes, keys: keys, keyFiles: files)
   }
 
   private static func addresses(
@@ -50,51 +52,5 @@ extension NodeConfiguration {
       found.append(address)
     }
     return found
-  }
-
-  /// A key of the beats: 64 hexadecimal digits or at least 32 raw bytes, in a file that only its owner and group read.
-  private static func key(_ path: String, _ section: ConfigurationSection) throws(ConfigurationError) -> [UInt8] {
-    func wrong(_ problem: String, _ mend: String) -> ConfigurationError {
-      section.error("keyFiles", "\(path) \(problem)", mend)
-    }
-    let make = "Make one with: openssl rand -hex 32 > \(path) && chmod 600 \(path)"
-    let bytes: [UInt8]
-    do {
-      guard try !fileStatus(path).isReadableByOthers else { throw wrong("can be read by others", "chmod 640 \(path)") }
-      bytes = try readFile(path, limit: 4096)
-    } catch let error as ConfigurationError {
-      throw error
-    } catch let error as SystemError {
-      throw wrong("cannot be read: \(errorText(error.code))", make)
-    } catch {
-      throw wrong("cannot be read: \(error)", make)
-    }
-    var text = bytes[...]
-    while let last = text.last, last == 0x0a || last == 0x0d || last == 0x20 { text = text.dropLast() }
-    if let decoded = hexadecimal(text), decoded.count >= 32 { return decoded }
-    guard bytes.count >= 32 else { throw wrong("holds less than 32 bytes", make) }
-    return bytes
-  }
-
-  private static func hexadecimal(_ digits: ArraySlice<UInt8>) -> [UInt8]? {
-    guard digits.count % 2 == 0 else { return nil }
-    var bytes: [UInt8] = []
-    var high: UInt8?
-    for digit in digits {
-      let value: UInt8
-      switch digit {
-      case 0x30...0x39: value = digit - 0x30
-      case 0x61...0x66: value = digit - 0x61 + 10
-      case 0x41...0x46: value = digit - 0x41 + 10
-      default: return nil
-      }
-      if let first = high {
-        bytes.append(first << 4 | value)
-        high = nil
-      } else {
-        high = value
-      }
-    }
-    return bytes
   }
 }

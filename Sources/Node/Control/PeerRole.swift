@@ -21,14 +21,14 @@ final class PeerRole: Sendable {
   private let orders: Mailbox<PeerBeat>
   private let sockets: DescriptorList
   private let peers: [NodeConfiguration.Peer]
-  private let keys: [[UInt8]]
+  private let keys: BeatKeys
   private let gate: BeatGate
   private let pulses: Pulses
   private let report: @Sendable (Event) -> Void
   private let counted: Guarded<PeerTraffic>
 
   init(
-    configuration: NodeConfiguration, cluster: ShortName, me: ShortName, pulses: Pulses,
+    configuration: NodeConfiguration, cluster: ShortName, me: ShortName, keys: BeatKeys, pulses: Pulses,
     report: @escaping @Sendable (Event) -> Void
   ) throws(SystemError) {
     orders = try Mailbox(capacity: 64)
@@ -37,7 +37,7 @@ final class PeerRole: Sendable {
       sockets.append(try bindDatagram(address, receiveBuffer: 1 << 18, freeBind: true))
     }
     peers = configuration.peers.nodes
-    keys = configuration.peers.keys
+    self.keys = keys
     gate = BeatGate(
       cluster: cluster, me: me, peers: peers.compactMap { ShortName($0.node) }, links: configuration.peers.listen.count)
     self.pulses = pulses
@@ -63,15 +63,17 @@ final class PeerRole: Sendable {
       pulses.waits(.peers, until: deadline)
       let ready = wait([orders.descriptor] + sockets.raw, for: .read, until: deadline)
       pulses.ticked(.peers)
+      // Read here, so that no beat is judged by keys that were given up before it came.
+      let keys = keys.current
       // Own beats first: a flood on a link must not silence us.
-      for beat in orders.takeAll() { transmit(beat, gate) }
+      for beat in orders.takeAll() { transmit(beat, gate, keys) }
       for (link, socket) in sockets.raw.enumerated() where ready.count > link + 1 && !ready[link + 1].isEmpty {
-        receiveSome(socket, UInt8(truncatingIfNeeded: link), &gate, &buffer)
+        receiveSome(socket, UInt8(truncatingIfNeeded: link), keys, &gate, &buffer)
       }
     }
   }
 
-  private func transmit(_ beat: PeerBeat, _ gate: BeatGate) {
+  private func transmit(_ beat: PeerBeat, _ gate: BeatGate, _ keys: [[UInt8]]) {
     guard let key = keys.first else { return }
     for peer in peers {
       guard let name = ShortName(peer.node) else { continue }
@@ -85,7 +87,9 @@ final class PeerRole: Sendable {
   }
 
   /// At most 64 datagrams a link and round, so that no link starves the others or our own beats.
-  private func receiveSome(_ socket: Int32, _ link: UInt8, _ gate: inout BeatGate, _ buffer: inout [UInt8]) {
+  private func receiveSome(
+    _ socket: Int32, _ link: UInt8, _ keys: [[UInt8]], _ gate: inout BeatGate, _ buffer: inout [UInt8]
+  ) {
     for _ in 0..<64 {
       guard let (size, _) = receiveDatagram(socket, into: &buffer) else { return }
       let now = Instant.bootNow()

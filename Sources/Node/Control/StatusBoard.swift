@@ -119,6 +119,7 @@ final class StatusBoard: Sendable {
       peer(other, traffic, now, dropped: index == 0 ? traffic.dropped : [])
     }
     told.ingest = ingestStatus()
+    told.tokens = ingest.tokens.status()
     told.lastTakeover = takeover
     told.process.residentKilobytes = residentKilobytes()
     told.process.uptimeSeconds = now.milliseconds(since: started) / 1000

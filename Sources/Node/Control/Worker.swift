@@ -73,6 +73,7 @@ final class Worker {
   private let executors: ControlRole.Executors
   private let control: Guarded<ControlRole?>
   private let board: StatusBoard
+  private let keys: KeyRole
   private let ended: Mailbox<Int32>
 
   init(configuration: NodeConfiguration, sessions: DatabaseSessions, guardClient: GuardClient) throws {
@@ -89,6 +90,8 @@ final class Worker {
       if mailbox.post(.event(event)) == .full { log(.error, "the control thread is behind, an event is lost", [:]) }
     }
     let pulses = Pulses()
+    let beatKeys = BeatKeys(files: configuration.peers.keyFiles, keys: configuration.peers.keys)
+    keys = try KeyRole(keys: beatKeys, sessions: sessions)
     let ingest = try Ingest(configuration: configuration, sessions: sessions) { mailbox.post(.ingest($0)) }
     let board = StatusBoard(
       status: core.status, configuration: configuration, sessions: sessions, ingest: ingest, pulses: pulses)
@@ -96,7 +99,8 @@ final class Worker {
     executors = ControlRole.Executors(
       lease: try LeaseRole(sessions: sessions, me: core.me, pulses: pulses, report: post),
       watch: try WatchRole(sessions: sessions, pulses: pulses, report: post),
-      peers: try PeerRole(configuration: configuration, cluster: cluster, me: node, pulses: pulses, report: post),
+      peers: try PeerRole(
+        configuration: configuration, cluster: cluster, me: node, keys: beatKeys, pulses: pulses, report: post),
       recorder: try RecorderRole(sessions: sessions), ingest: ingest,
       web: try WebRole(addresses: configuration.listen.http, ingest: ingest, status: { board.status() }))
     control = Guarded(
@@ -131,6 +135,8 @@ final class Worker {
     try RoleThread(name: "watch", scheduling: .realtime(priority: 7)) { executors.watch.run() }.detach()
     try RoleThread(name: "peers", scheduling: .realtime(priority: 7)) { executors.peers.run() }.detach()
     try RoleThread(name: "recorder") { executors.recorder.run() }.detach()
+    let keys = keys
+    try RoleThread(name: "keys") { keys.run() }.detach()
     try executors.ingest.start()
     let control = control
     let ended = ended
@@ -159,6 +165,7 @@ final class Worker {
     executors.lease.shutDown()
     executors.watch.shutDown()
     executors.peers.shutDown()
+    keys.shutDown()
     executors.recorder.finish(until: .after(milliseconds: 300))
   }
 

@@ -4,7 +4,7 @@ public import Postgres
 
 /// What a session is for; the last part of its `application_name`.
 public enum SessionRole: Equatable, Sendable, CustomStringConvertible {
-  case lease, watch, lane(Int), upkeep, retention, rollups, operatorTool, web
+  case lease, watch, lane(Int), upkeep, retention, rollups, tokens, keys, operatorTool, web
   public var description: String {
     switch self {
     case .lease: "lease"
@@ -13,6 +13,8 @@ public enum SessionRole: Equatable, Sendable, CustomStringConvertible {
     case .upkeep: "upkeep"
     case .retention: "retention"
     case .rollups: "rollups"
+    case .tokens: "tokens"
+    case .keys: "keys"
     case .operatorTool: "hactl"
     case .web: "web"
     }
@@ -99,6 +101,9 @@ public final class DatabaseSessions: Sendable {
       // to be the one by index, or a thousand hellos read a growing table a thousand times until somebody analyzes it.
       common + " SET enable_seqscan = off; SET idle_session_timeout = 0; SET synchronous_commit = on;"
         + " SET lock_timeout = '1500ms';"
+    case .tokens, .keys:
+      common + " SET idle_session_timeout = 0; SET synchronous_commit = off; SET lock_timeout = '500ms';"
+        + " SET statement_timeout = '1500ms';"
     case .rollups:
       // What a crash takes back it takes back whole, and is done again.
       common + " SET idle_session_timeout = '60s'; SET synchronous_commit = off; SET lock_timeout = '200ms';"

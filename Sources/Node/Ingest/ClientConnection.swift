@@ -49,6 +49,8 @@ final class ClientConnection {
   /// The stream it said hello for.
   var registered: Int64?
   var source: String?
+  /// The id of the token that it showed.
+  var sourceToken: Int64?
   var budget: SourceBudget?
   /// Until when its agent was told that somebody watches.
   var liveUntil = BootInstant(nanoseconds: 0)

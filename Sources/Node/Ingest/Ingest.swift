@@ -20,6 +20,9 @@ public final class Ingest: Sendable {
   private let merging: Mailbox<HousekeepingCommand>
   private let mergingInterrupt: Interrupt
   private let gate = Gate()
+  let tokens = TokenDesk()
+  private let tokenCommands: Mailbox<TokenRole.Command>
+  private let tokenInterrupt: Interrupt
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
   private let threads = Guarded<[ThreadBox]>([])
@@ -52,6 +55,8 @@ public final class Ingest: Sendable {
     scrape = try Mailbox(capacity: 256)
     merging = try Mailbox(capacity: 256)
     mergingInterrupt = try Interrupt()
+    tokenCommands = try Mailbox(capacity: 64)
+    tokenInterrupt = try Interrupt()
     lanes = try (0..<configuration.database.lanes).map { try LaneHandle(number: $0) }
   }
 
@@ -59,7 +64,7 @@ public final class Ingest: Sendable {
   public func start() throws {
     let intake = try Intake(
       configuration: configuration, settings: settings, handles: lanes, gate: gate, mailbox: mailbox, upkeep: upkeep,
-      published: published, report: report)
+      published: published, tokens: tokens, report: report)
     let ingest = try RoleThread(name: "ingest") { intake.run() }
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
@@ -94,7 +99,19 @@ public final class Ingest: Sendable {
       role.run()
     }
     keep(rollingUp)
+    try startTokens()
     if !configuration.scrape.targets.isEmpty { try startScraper() }
+  }
+  private func startTokens() throws {
+    let (sessions, desk, commands) = (sessions, tokens, tokenCommands)
+    let (interrupt, mailbox) = (tokenInterrupt, mailbox)
+    keep(
+      try RoleThread(name: "tokens") {
+        var role = TokenRole(sessions: sessions, desk: desk, commands: commands, interrupt: interrupt) { changed in
+          mailbox.post(.tokensRead(changed: changed))
+        }
+        role.run()
+      })
   }
   private func startScraper() throws {
     let mailbox = mailbox
@@ -115,6 +132,8 @@ public final class Ingest: Sendable {
 
   /// Serves `epoch` on `timeline`: answered by `.listening` or `.listenFailed`.
   public func activate(epoch: Int64, token: Int64, timeline: UInt32, operation: UInt64) {
+    tokens.activated()
+    tokenCommands.post(.readNow)
     gate.open(epoch)
     let activation = Activation(epoch: epoch, token: token, timeline: timeline)
     mailbox.post(.activate(activation, operation: operation))
@@ -165,6 +184,8 @@ public final class Ingest: Sendable {
     upkeep.post(.shutDown)
     upkeepInterrupt.raise()
     scrape.post(.shutDown)
+    tokenCommands.post(.shutDown)
+    tokenInterrupt.raise()
     retention.post(.shutDown)
     retentionInterrupt.raise()
     merging.post(.shutDown)

@@ -19,6 +19,7 @@ enum IntakeMessage: Sendable {
   case quota(names: Int64, labelSets: Int64)
   /// Somebody watches these hosts for so many seconds more.
   case watched([String: Int64])
+  case tokensRead(changed: Bool)
   case shutDown
 }
 
@@ -44,6 +45,7 @@ final class Intake {
   let published: Guarded<IngestSnapshot>
   let upkeep: Mailbox<UpkeepCommand>
   let fronts: [LaneFront]
+  let tokens: TokenDesk
 
   var poller: Poller
   var phase = Phase.standby
@@ -58,6 +60,9 @@ final class Intake {
   var nextToken: UInt64 = 1 << 16
   var reserve: Descriptor?
   var window: TimeWindow?
+  var undecided: [UndecidedHello] = []
+  /// Whether datagrams are taken: asked of the tokens when they change, not for each.
+  var takesSyslog = false
   /// Times are asked for in microseconds since 2000-01-01 (UTC) by the decoders.
   static let epoch2000Microseconds: Int64 = 946_684_800_000_000
 
@@ -79,11 +84,11 @@ final class Intake {
   init(
     configuration: NodeConfiguration, settings: IngestSettings, handles: [LaneHandle], gate: Gate,
     mailbox: Mailbox<IntakeMessage>, upkeep: Mailbox<UpkeepCommand>, published: Guarded<IngestSnapshot>,
-    report: @escaping @Sendable (IngestEvent) -> Void
+    tokens: TokenDesk, report: @escaping @Sendable (IngestEvent) -> Void
   ) throws(SystemError) {
     (self.configuration, self.settings, node) = (configuration, settings, configuration.node)
     (self.report, self.mailbox, self.gate) = (report, mailbox, gate)
-    (self.published, self.upkeep) = (published, upkeep)
+    (self.published, self.upkeep, self.tokens) = (published, upkeep, tokens)
     handshakes = HandshakeDesk(configuration.listen.tls)
     fronts = handles.map { LaneFront(handle: $0, maxLine: configuration.ingest.maxLine) }
     poller = try Poller()
@@ -149,6 +154,7 @@ final class Intake {
           resumeHeld(front)
         }
       case .watched(let hosts): tellWatched(hosts)
+      case .tokensRead(let changed): tokensRead(changed: changed)
       case .quota(let names, let labelSets):
         for front in fronts { front.setQuota(names: names, labelSets: labelSets) }
       case .shutDown: isShuttingDown = true
@@ -208,6 +214,7 @@ final class Intake {
       front.forget()
       front.held = []
     }
+    undecided = []
     upkeep.post(.halt)
   }
   private func haltedFurther() {

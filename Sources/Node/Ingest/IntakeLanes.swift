@@ -182,6 +182,7 @@ extension Intake {
       front.encoder.names.allowPatterns(settings.patternsPerTick)
       resumeHeld(front)
     }
+    expireUndecided(now)
     closeHogs()
     if activation != nil, now >= nextShedFlush, !shed.isEmpty, upkeep.post(.shed(shed.rows)) == .posted {
       nextShedFlush = now.adding(milliseconds: settings.shedFlushMilliseconds)

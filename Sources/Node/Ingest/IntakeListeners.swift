@@ -113,6 +113,7 @@ extension Intake {
       warnAboutAccept("too many connections (\(connections.count), of \(host) \(ofHost))")
       return
     }
+    guard takes(wire, host) else { return resetOnClose(descriptor.raw) }
     setKeepalive(descriptor.raw, idle: 15, interval: 5, count: 3)
     setUserTimeout(descriptor.raw, milliseconds: 30_000)
     let token = nextToken

@@ -214,7 +214,7 @@ extension Intake {
   func perform(_ connection: ClientConnection, _ actions: [NativeSession.Action]) {
     for action in actions where !connection.isClosed {
       switch action {
-      case .lookUp(let hello): lookUp(connection, hello)
+      case .lookUp(let hello): judge(connection, hello)
       case .recordGap(let stream, let last):
         guard case .recordingGap(let hello, _) = connection.native.state else { break }
         counters.gaps += 1
@@ -228,7 +228,7 @@ extension Intake {
     if !connection.isClosed { adjust(connection) }
   }
 
-  private func lookUp(_ connection: ClientConnection, _ hello: Hello) {
+  func lookUp(_ connection: ClientConnection, _ hello: Hello) {
     let stream = hello.streamID
     if let token = streams[stream], let older = connections[token] {
       perform(older, older.native.superseded())
@@ -307,11 +307,15 @@ extension Intake {
 
   func receiveDatagrams(_ listener: Listener) {
     for _ in 0..<settings.datagramsPerTurn {
-      guard window != nil, let front = fronts.first(where: { hasRoomForDatagram($0) }) else {
+      guard window != nil, tokens.table != nil, let front = fronts.first(where: { hasRoomForDatagram($0) }) else {
         pause(listener)
         return
       }
       guard let (size, from) = receiveDatagram(listener.descriptor.raw, into: &scratch) else { return }
+      guard takesSyslog else {
+        countRefused(listener, from.host, bytes: size)
+        continue
+      }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       front.syslog.decodeDatagram(
         scratch.span.extracting(0..<min(size, scratch.count)), peer: from.host, now: now2000(),
@@ -353,7 +357,8 @@ extension Intake {
   func limits(_ activation: Activation) -> NativeLimits {
     NativeLimits(
       node: node, epoch: activation.epoch, window: Int64(configuration.ingest.window),
-      maxLine: configuration.ingest.maxLine, allowsAnonymous: configuration.ingest.allowAnonymous)
+      maxLine: configuration.ingest.maxLine,
+      allowsAnonymous: configuration.ingest.allowAnonymous && tokens.takes(.anonymous))
   }
   func now2000() -> Int64 { wallMicroseconds() - Intake.epoch2000Microseconds }
 }

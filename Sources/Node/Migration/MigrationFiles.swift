@@ -64,7 +64,7 @@ public func readMigrations(folder: String) throws(MigrationError) -> [MigrationF
     }
     files.append(
       MigrationFile(
-        number: number, name: String(parts[1]), path: path, script: script, checksum: hexadecimal(sha256(bytes))))
+        number: number, name: String(parts[1]), path: path, script: script, checksum: hexText(sha256(bytes))))
   }
   for (index, file) in files.enumerated() where file.number != index + 1 {
     throw MigrationError(
@@ -86,9 +86,4 @@ private func transactionWord(in script: String) -> String? {
     if let word = words.first(where: { lower.hasPrefix($0) }) { return String(line.prefix(word.count)) }
   }
   return nil
-}
-
-func hexadecimal(_ bytes: [UInt8]) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }

@@ -39,6 +39,7 @@ public struct NodeStatus: Codable, Equatable, Sendable {
   /// What makes this node unfit to lead, in words for people.
   public var faults: [String] = []
   public var ingest = Ingest()
+  public var tokens = Tokens()
   /// Filled where it is served, so only over HTTP.
   public var http = HTTP()
   public var lastTakeover: Takeover?
@@ -144,6 +145,39 @@ public struct NodeStatus: Codable, Equatable, Sendable {
     /// Targets of the configuration; scraped by the active node only.
     public var scrape: [ScrapeTarget] = []
     public init() {}
+  }
+  /// Who may send.
+  public struct Tokens: Codable, Equatable, Sendable {
+    /// As last read.
+    public var required = false
+    /// Protocols without tokens that are taken even so.
+    public var open: [String] = []
+    public var valid = 0
+    /// Since they were read last; nil before the first time.
+    public var readMilliseconds: Double?
+    /// Hellos, requests and connections refused, by reason.
+    public var refused: [String: UInt64] = [:]
+    /// The last of each source and reason, the newest first; at most 64.
+    public var lately: [TokenRefused] = []
+    public init() {}
+  }
+  public struct TokenRefused: Codable, Equatable, Sendable {
+    /// What it called itself, or its address.
+    public var source: String
+    public var address: String
+    public var wire: String
+    public var reason: String
+    public var mend: String
+    public var count: UInt64
+    public var agoMilliseconds: Double
+    public init(
+      source: String, address: String, wire: String, reason: String, mend: String, count: UInt64,
+      agoMilliseconds: Double
+    ) {
+      (self.source, self.address, self.wire) = (source, address, wire)
+      (self.reason, self.mend, self.count) = (reason, mend, count)
+      self.agoMilliseconds = agoMilliseconds
+    }
   }
   /// The node's own web server.
   public struct HTTP: Codable, Equatable, Sendable {

@@ -13,16 +13,18 @@ enum InfluxRoutes {
         method: "POST", path: "/api/v2/write", kind: "influx-v2",
         failed: { fault, _ in Version.two.failure(fault) }, decode: { decode($0, .two) }),
       IngestRoute(
-        method: "POST", path: "/query", kind: "influx-query", failed: { fault, _ in Version.one.failure(fault) },
+        method: "POST", path: "/query", kind: "influx-query", needsToken: false,
+        failed: { fault, _ in Version.one.failure(fault) },
         decode: query),
     ]
     + ["GET", "HEAD"].flatMap { method in
       [
         IngestRoute(
-          method: method, path: "/ping", kind: "influx-ping",
+          method: method, path: "/ping", kind: "influx-ping", needsToken: false,
           decode: { _ in .answer(HTTPAnswer(status: 204, headers: headers, body: [])) }),
         IngestRoute(
-          method: method, path: "/health", kind: "influx-health", failed: { fault, _ in unhealthy(fault) },
+          method: method, path: "/health", kind: "influx-health", needsToken: false,
+          failed: { fault, _ in unhealthy(fault) },
           decode: { _ in .answer(json(200, health("pass", "ready for writes"))) }),
       ]
     }
@@ -57,6 +59,9 @@ enum InfluxRoutes {
       case .tooLarge: code = "request too large"
       case .malformed: code = "invalid"
       case .unknownEncoding: code = "unsupported media type"
+      case .token(.otherSource): code = "forbidden"
+      case .token(.unreadable): code = "unavailable"
+      case .token: code = "unauthorized"
       }
       return error(fault.status, code, fault.text("points"), more: fault.headers)
     }
@@ -91,7 +96,7 @@ enum InfluxRoutes {
     let refused = write.faults.count
     let first = write.faults.first.map { "line \($0.line): \($0.kind.text)" }
     let records = write.records.count
-    return .deliver(write.delivery(key: key, source: body.peer)) { outcome in
+    return .deliver(write.delivery(key: key, source: body.source)) { outcome in
       answer(outcome, version, refused: refused, firstFault: first, records: records)
     }
   }
@@ -133,7 +138,8 @@ enum InfluxRoutes {
     case .unavailable, .overShare:
       json(
         fault.status, health("fail", "not the active node, or it can't take records now"), more: fault.headers)
-    case .tooLarge, .malformed, .unknownEncoding: json(fault.status, health("fail", fault.text()), more: fault.headers)
+    case .tooLarge, .malformed, .unknownEncoding, .token:
+      json(fault.status, health("fail", fault.text()), more: fault.headers)
     }
   }
   private static func health(_ status: String, _ message: String) -> JSONObject {

@@ -19,13 +19,20 @@ struct HTTPBody: Equatable, Sendable {
   var limits: DeliveryLimits
   /// When it had arrived, µs since 2000-01-01 UTC.
   var now: Int64
+  /// Whom its token lets it send as when it does not say itself; nil without a token.
+  var tokenSource: String?
 
   /// Who sends: what it calls itself in `Standwatch-Source`, or its address.
-  var source: String { headers["standwatch-source"].flatMap { $0.isEmpty ? nil : $0 } ?? peer }
+  var source: String { namedSource(headers) ?? tokenSource ?? peer }
   /// SHA-256 of the bytes: the key where a repeated body is a repetition.
   var digest: [UInt8] { sha256(bytes) }
   /// Without parameters, in lower case; empty when there is none.
   var contentType: String { mediaType(headers) }
+}
+
+/// What a sender calls itself.
+func namedSource(_ headers: [String: String]) -> String? {
+  headers["standwatch-source"].flatMap { $0.isEmpty ? nil : $0 }
 }
 
 /// Of `Content-Type`: without parameters, in lower case; empty when there is none.
@@ -46,6 +53,8 @@ struct IngestRoute: Sendable {
   var path: String
   /// Tells the keys of one route's senders from another's; never changes.
   var kind: String
+  /// False for what stores nothing: there nobody has to show who they are.
+  var needsToken = true
   /// How this protocol says what no decoder has a part in; `type` is the request's media type.
   var failed: @Sendable (_ fault: RouteFault, _ type: String) -> HTTPAnswer = { fault, _ in fault.plain }
   var decode: @Sendable (HTTPBody) -> RouteDecision
@@ -63,7 +72,7 @@ enum IngestRoutes {
 }
 
 /// Why a request is refused that no decoder has seen, or that was no fault of its body.
-enum RouteFault: Equatable, Sendable {
+enum RouteFault: Error, Equatable {
   /// A standby, or full: nobody's records are taken.
   case unavailable(retryAfterSeconds: Int)
   /// This source has its share of what may be under way.
@@ -71,6 +80,7 @@ enum RouteFault: Equatable, Sendable {
   case tooLarge(String)
   case malformed(String)
   case unknownEncoding
+  case token(TokenRefusal)
 
   var status: Int {
     switch self {
@@ -79,6 +89,9 @@ enum RouteFault: Equatable, Sendable {
     case .tooLarge: 413
     case .malformed: 400
     case .unknownEncoding: 415
+    case .token(.otherSource): 403
+    case .token(.unreadable): 503
+    case .token: 401
     }
   }
   /// `things` is what the protocol calls its records.
@@ -88,6 +101,7 @@ enum RouteFault: Equatable, Sendable {
     case .overShare: "too many \(things) of this source are under way, try again"
     case .tooLarge(let text), .malformed(let text): text
     case .unknownEncoding: "Content-Encoding: gzip or deflate"
+    case .token(let refusal): refusal.rawValue
     }
   }
   var headers: [HTTPHeader] {
@@ -95,6 +109,10 @@ enum RouteFault: Equatable, Sendable {
     case .unavailable(let seconds), .overShare(let seconds): [HTTPHeader("Retry-After", String(max(1, seconds)))]
     case .tooLarge, .malformed: []
     case .unknownEncoding: [HTTPHeader("Accept-Encoding", "gzip, deflate")]
+    case .token(.otherSource): []
+    case .token(.unreadable): [HTTPHeader("Retry-After", "1")]
+    // RFC 6750, 3.
+    case .token: [HTTPHeader("WWW-Authenticate", "Bearer realm=\"standwatch\"")]
     }
   }
   var plain: HTTPAnswer { HTTPAnswer(status: status, text: text() + "\n", headers: headers) }

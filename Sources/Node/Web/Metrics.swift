@@ -80,6 +80,7 @@ func metricsText(_ status: NodeStatus) -> String {
     status.database.beatMilliseconds.map(seconds))
   addPeers(&out, status)
   addIngest(&out, status.ingest)
+  addTokens(&out, status.tokens)
   out.family(
     "http_answers_total", .counter, "Answers of this node's web server, by status.",
     status.http.answers.sorted { $0.key < $1.key }.map { (["code": "\($0.key)"], Double($0.value)) })
@@ -127,6 +128,15 @@ private func addPeers(_ out: inout MetricsText, _ status: NodeStatus) {
         (["peer": node, "link": link.link, "reason": $0.key], Double($0.value))
       }
     })
+}
+
+private func addTokens(_ out: inout MetricsText, _ tokens: NodeStatus.Tokens) {
+  out.gauge("tokens_required", "Whether senders have to show a token.", tokens.required ? 1 : 0)
+  out.gauge("tokens_valid", "Tokens that are valid.", Double(tokens.valid))
+  out.gauge("tokens_read_age_seconds", "Time since the tokens were read.", tokens.readMilliseconds.map(seconds))
+  out.family(
+    "token_refused_total", .counter, "Hellos, requests and connections refused for their token, by reason.",
+    TokenRefusal.allCases.map { (["reason": $0.rawValue], Double(tokens.refused[$0.rawValue] ?? 0)) })
 }
 
 private func addIngest(_ out: inout MetricsText, _ ingest: NodeStatus.Ingest) {

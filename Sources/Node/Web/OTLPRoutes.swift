@@ -76,6 +76,9 @@ private func otlpFailure(_ fault: RouteFault, _ encoding: OTLPEncoding) -> HTTPA
   case .unavailable: code = .unavailable
   case .overShare, .tooLarge: code = .resourceExhausted
   case .malformed, .unknownEncoding: code = .invalidArgument
+  case .token(.otherSource): code = .permissionDenied
+  case .token(.unreadable): code = .unavailable
+  case .token: code = .unauthenticated
   }
   return otlpFailure(fault.status, code, fault.text(), encoding, headers: fault.headers)
 }

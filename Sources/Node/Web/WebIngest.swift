@@ -51,7 +51,23 @@ struct WebIngest: ~Copyable {
     let type = mediaType(request.headers)
     guard ingest.isServing else { return .refuse(route.failed(.unavailable(retryAfterSeconds: 1), type)) }
     guard encoding(of: request) != nil else { return .refuse(route.failed(.unknownEncoding, type)) }
+    if case .failure(let fault) = judge(request, route, ingest.tokens) { return .refuse(route.failed(fault, type)) }
     return .body
+  }
+  /// Whom a request sends as, when its token says so: asked by its headers, and again when it is whole.
+  private static func judge(
+    _ request: HTTPRequest, _ route: IngestRoute, _ tokens: TokenDesk
+  ) -> Result<String?, RouteFault> {
+    guard route.needsToken else { return .success(nil) }
+    let text = HTTPToken.text(request.headers, isInflux: route.kind.hasPrefix("influx"))
+    let named = namedSource(request.headers)
+    switch tokens.judge(text, source: named, peer: request.peer) {
+    case .admitted(let source, let token)?: return .success(token == nil ? nil : source)
+    case .refused(let refusal)?:
+      tokens.note(refusal, source: named ?? request.peer, peer: request.peer, wire: "HTTP \(request.path)")
+      return .failure(.token(refusal))
+    case nil: return .failure(.token(.unreadable))
+    }
   }
   /// What the server refuses, in the words of the request's protocol.
   static func refuse(_ request: HTTPRequest, _ refusal: HTTPRefusal) -> HTTPAnswer {
@@ -80,9 +96,15 @@ struct WebIngest: ~Copyable {
   mutating func take(_ ticket: HTTPTicket, _ request: HTTPRequest, _ server: inout HTTPServer) {
     guard let route = IngestRoutes.find(request.method, request.path), let encoding = WebIngest.encoding(of: request)
     else { return server.finish(ticket, HTTPAnswer(status: 404, text: "not found\n")) }
+    let tokenSource: String?
+    switch WebIngest.judge(request, route, ingest.tokens) {
+    case .success(let source): tokenSource = source
+    case .failure(let fault): return server.finish(ticket, route.failed(fault, mediaType(request.headers)))
+    }
     var body = HTTPBody(
       method: request.method, path: request.path, query: request.query, headers: request.headers, peer: request.peer,
       bytes: request.body, limits: limits.deliveries, now: wallMicroseconds() - Intake.epoch2000Microseconds)
+    body.tokenSource = tokenSource
     if case .packed(let format) = encoding {
       do throws(CompressionError) {
         body.bytes = try inflate(request.body, limit: limits.deliveries.inflatedBytes, format: format)

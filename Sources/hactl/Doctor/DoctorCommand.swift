@@ -89,11 +89,13 @@ func doctor(_ arguments: Arguments, _ tool: Tool) throws -> Int32 {
     return finish(checkup, arguments, tool)
   }
   checkConfiguration(configuration, path: tool.configurationPath, &checkup)
+  checkKeyRotation(configuration, &checkup)
   checkup.begin("network of this host")
   let status = try? askStatus(configuration)  // the reason is told by checkProcesses
   checkNetwork(configuration, status, &checkup)
   checkup.begin("node on this host")
   checkProcesses(configuration, status, &checkup)
+  if let status { checkTokens(status, &checkup) }
   checkup.begin("PostgreSQL")
   do {
     try checkDatabase(configuration, tool, &checkup)

@@ -12,9 +12,12 @@ final class Canary: Sendable {
   private let stopping: Mailbox<Bool>
   private let address: SocketAddress
   private let host: String
+  private let token: String
 
-  init(source: String, address: SocketAddress) throws(SystemError) {
+  /// `token`: empty for none.
+  init(source: String, address: SocketAddress, token: String = "") throws(SystemError) {
     self.source = source
+    self.token = token
     self.address = address
     host = hostName()
     stream = "drill-" + randomBytes(8).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
@@ -49,7 +52,8 @@ final class Canary: Sendable {
           failures += 1
         }
       } else if now >= retryAt {
-        do { link = try CanaryLink(address, Hello(source: source, stream: stream, oldest: oldest()), now) } catch {
+        let hello = Hello(source: source, stream: stream, oldest: oldest(), token: token)
+        do { link = try CanaryLink(address, hello, now) } catch {
           shared.withLock { $0.troubled("\(error)") }
           retryAt = now.adding(milliseconds: Int64.random(in: 10...20) + min(failures, 2) * 15)
           failures += 1

@@ -28,6 +28,8 @@ struct DrillRun: ~Copyable {
   private let say: (String) -> Void
   private let signals: SignalDescriptor
   private let canary: Canary
+  /// Of the token that the canary has for this drill, where tokens are required.
+  private let canaryToken: Int64?
   private var report: DrillReport
   private var restoration = Restoration()
 
@@ -40,9 +42,12 @@ struct DrillRun: ~Copyable {
     else {
       throw Failure("the canary needs the native protocol", mend: "add an address to listen.native")
     }
+    let source = "hactl-drill/\(before.node)"
+    let token = try before.tokens.required ? makeCanaryToken(source, configuration, tool) : nil
     // Before the canary's thread begins, so that no other thread takes them.
     let signals = try SignalDescriptor([SignalNumber.interrupt, SignalNumber.terminate, SignalNumber.hangUp])
-    canary = try Canary(source: "hactl-drill/\(before.node)", address: address)
+    canary = try Canary(source: source, address: address, token: token?.text ?? "")
+    canaryToken = token?.id
     self.kind = kind
     self.configuration = configuration
     self.tool = tool
@@ -70,6 +75,7 @@ struct DrillRun: ~Copyable {
     if aborted == nil { recover() }
     settle()
     canary.stop()
+    if let canaryToken { report.remarks += revokeCanaryToken(canaryToken, configuration, tool) }
     conclude(aborted)
     return report
   }

@@ -197,6 +197,11 @@ extension Situation {
           "a broken link, a firewall on UDP, or different keys: hactl doctor")
       }
     }
+    if own.isActive || own.tokens.readMilliseconds.map({ $0 > 5000 }) ?? false, own.database.reachable {
+      for trouble in own.tokens.troubles {
+        trouble.bad ? bad(trouble.problem, trouble.mend) : warn(trouble.problem, trouble.mend)
+      }
+    }
     if let down = own.scrapesDown { warn(down.problem, down.mend) }
     if own.ingest.bufferLimitBytes > 0, own.ingest.bufferedBytes > own.ingest.bufferLimitBytes / 5 * 4 {
       warn("the intake is full: PostgreSQL is slower than the senders", "look at PostgreSQL's disk and locks")
