@@ -17,6 +17,11 @@ struct IngestSettings: Sendable {
   var lingerMilliseconds: Int64 = 5
   /// A client that has not said hello by then is closed.
   var greetingMilliseconds: Int64 = 10_000
+  /// A line or message that has begun has to be whole by then, and an answer has to be read.
+  var messageMilliseconds: Int64 = 30_000
+  var unreadMilliseconds: Int64 = 30_000
+  /// Descriptors that clients can't take: sessions of PostgreSQL, peers' beats, operators, files.
+  var reservedDescriptors = 128
   /// A client that is told `bye` may close by itself for this long, then it is reset.
   var farewellMilliseconds: Int64 = 30
   /// Answers that a client does not read; beyond, it is closed.

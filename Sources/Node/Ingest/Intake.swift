@@ -16,6 +16,8 @@ enum IntakeMessage: Sendable {
   case window(TimeWindow)
   /// What one source may bring in an hour.
   case quota(names: Int64, labelSets: Int64)
+  /// What is refused has changed.
+  case quarantineChanged
   /// Somebody watches these hosts for so many seconds more.
   case watched([String: Int64])
   case shutDown
@@ -43,6 +45,9 @@ final class Intake {
   let published: Guarded<IngestSnapshot>
   let upkeep: Mailbox<UpkeepCommand>
   let fronts: [LaneFront]
+  let quarantine: QuarantineBoard
+  let evidence: CrashEvidence?
+  let trap: PlantedTrap?
 
   var poller: Poller
   var phase = Phase.standby
@@ -55,6 +60,8 @@ final class Intake {
   var desk = DeliveryDesk()
   var nextToken: UInt64 = 1 << 16
   var reserve: Descriptor?
+  /// Of connections, however many are configured: descriptors are left for what is no client.
+  var connectionLimit = 0
   var window: TimeWindow?
   /// Times are asked for in microseconds since 2000-01-01 (UTC) by the decoders.
   static let epoch2000Microseconds: Int64 = 946_684_800_000_000
@@ -77,11 +84,13 @@ final class Intake {
   init(
     configuration: NodeConfiguration, settings: IngestSettings, handles: [LaneHandle], gate: Gate,
     mailbox: Mailbox<IntakeMessage>, upkeep: Mailbox<UpkeepCommand>, published: Guarded<IngestSnapshot>,
+    quarantine: QuarantineBoard, evidence: CrashEvidence?, trap: PlantedTrap?,
     report: @escaping @Sendable (IngestEvent) -> Void
   ) throws(SystemError) {
     (self.configuration, self.settings, node) = (configuration, settings, configuration.node)
     (self.report, self.mailbox, self.gate) = (report, mailbox, gate)
     (self.published, self.upkeep) = (published, upkeep)
+    (self.quarantine, self.evidence, self.trap) = (quarantine, evidence, trap)
     fronts = handles.map { LaneFront(handle: $0, maxLine: configuration.ingest.maxLine) }
     poller = try Poller()
     try poller.add(mailbox.descriptor, token: 0)
@@ -89,6 +98,7 @@ final class Intake {
   }
 
   func run() {
+    enterEvidence(evidence, .ingest)
     while !isShuttingDown {
       let count = poller.wait(until: nextDeadline())
       for index in 0..<count {
@@ -143,6 +153,7 @@ final class Intake {
           front.encoder.window = window
           resumeHeld(front)
         }
+      case .quarantineChanged: judgeAll()
       case .watched(let hosts): tellWatched(hosts)
       case .quota(let names, let labelSets):
         for front in fronts { front.setQuota(names: names, labelSets: labelSets) }
@@ -166,6 +177,7 @@ final class Intake {
     if case .halting(let answer) = phase { report(answer) }
     phase = .serving(activation)
     activatedAt = .now()
+    quarantine.activated()
     hasCommitted = false
     counters.firstCommitMilliseconds = nil
     for front in fronts {

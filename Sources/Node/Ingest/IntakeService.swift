@@ -20,11 +20,14 @@ extension Intake {
   func serve(_ connection: ClientConnection) {
     guard !connection.isClosed, connection.closeAt == nil else { return }
     var turn = settings.turnBytes
+    let before = connection.delivering.map(\.heldBytes) ?? connection.lines.count
+    var read = 0
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
       let start = scratch.count - room
       switch receive(connection.descriptor.raw, into: &scratch, from: start) {
       case .done(let count):
+        read += count
         if connection.delivering != nil {
           received(connection, Array(scratch[start..<start + count]))
           if connection.isClosed { return }
@@ -42,6 +45,7 @@ extension Intake {
       }
     }
     if connection.isClosed { return }
+    connection.notePartial(before: before, read: read, .now())
     recount(connection)
     if connection.lines.count == 0 || connections.count > 64 || bufferBytes > bufferLimit / 2 {
       connection.lines.releaseMemory()
@@ -80,12 +84,13 @@ extension Intake {
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let share = front.share(batchRows, batchBytes)
-      let decoded = front.native.decode(
-        &connection.lines, &connection.native.cursor, into: &front.filling.batch, rowLimit: rows + share.rows,
-        byteLimit: bytes + share.bytes)
+      let decoded = decodeInHand(
+        connection, front, rowLimit: rows + share.rows, byteLimit: bytes + share.bytes)
       account(front, connection, rows, bytes, isNumbered: connection.native.cursor.stream != Batch.noStream)
       switch decoded {
       case .incomplete: return true
+      // One line at a time.
+      case .full where connection.isIsolated && front.hasRoom(batchRows, batchBytes): continue
       case .full: if !nextBatch(front, connection) { return false }
       case .windowFull: return false
       case .ping where connection.pingsTooOften(settings.pingsPerSecond, .now()):
@@ -112,9 +117,12 @@ extension Intake {
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let share = front.share(batchRows, batchBytes)
+      connection.lines.withUnread { bytes in holdInHand(connection.inHand, bytes, isExact: false) }
+      if let trap { trap.trip(connection.lines.unread) }
       let stop = front.syslog.decode(
         &connection.lines, &connection.syslog, now: now2000(), into: &front.filling.batch, rowLimit: rows + share.rows,
         byteLimit: bytes + share.bytes)
+      letGo()
       account(front, connection, rows, bytes, isNumbered: false)
       switch stop {
       case .incomplete: return true
@@ -238,6 +246,7 @@ extension Intake {
     budget.connections += 1
     connection.source = hello.source
     connection.budget = budget
+    guard judge(connection) else { return }
     request(connection, stream, hello, .register)
   }
   /// Asked behind the rows that fill now: an older connection's are settled before the answer.
@@ -308,10 +317,13 @@ extension Intake {
         return
       }
       guard let (size, from) = receiveDatagram(listener.descriptor.raw, into: &scratch) else { return }
+      let host = from.host
+      guard mayDecodeDatagram(from: host, size: min(size, scratch.count)) else { continue }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       front.syslog.decodeDatagram(
-        scratch.span.extracting(0..<min(size, scratch.count)), peer: from.host, now: now2000(),
+        scratch.span.extracting(0..<min(size, scratch.count)), peer: host, now: now2000(),
         into: &front.filling.batch)
+      letGo()
       account(front, nil, rows, bytes, isNumbered: false)
     }
   }

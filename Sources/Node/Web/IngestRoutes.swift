@@ -71,10 +71,12 @@ enum RouteFault: Equatable, Sendable {
   case tooLarge(String)
   case malformed(String)
   case unknownEncoding
+  /// A worker crashed twice with this sender's bodies in hand: it keeps them until an operator has released it.
+  case quarantined(String)
 
   var status: Int {
     switch self {
-    case .unavailable: 503
+    case .unavailable, .quarantined: 503
     case .overShare: 429
     case .tooLarge: 413
     case .malformed: 400
@@ -86,13 +88,14 @@ enum RouteFault: Equatable, Sendable {
     switch self {
     case .unavailable: "can't take \(things) now, try again"
     case .overShare: "too many \(things) of this source are under way, try again"
-    case .tooLarge(let text), .malformed(let text): text
+    case .tooLarge(let text), .malformed(let text), .quarantined(let text): text
     case .unknownEncoding: "Content-Encoding: gzip or deflate"
     }
   }
   var headers: [HTTPHeader] {
     switch self {
     case .unavailable(let seconds), .overShare(let seconds): [HTTPHeader("Retry-After", String(max(1, seconds)))]
+    case .quarantined: [HTTPHeader("Retry-After", "30")]
     case .tooLarge, .malformed: []
     case .unknownEncoding: [HTTPHeader("Accept-Encoding", "gzip, deflate")]
     }
