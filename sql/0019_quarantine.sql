@@ -77,7 +77,7 @@ BEGIN
         SELECT FROM ingest.crash AS c WHERE c.protocol = p_protocol AND c.source = p_source AND c.at > v_since
           AND c.exact AND c.digest <> v_digest) THEN 'bytes'
       ELSE 'source' END;
-  ELSIF v_sources >= 3 AND p_address <> '' THEN
+  ELSIF v_sources >= 5 AND p_address <> '' THEN
     -- A sender that gives itself another name each time.
     v_scope := 'address';
   ELSE
