@@ -38,7 +38,8 @@ time.sleep(stay)
 # Begins something, then goes on with a byte a second: how long it was borne with.
 SLOW = r"""
 import socket, sys, time
-vip, port, begin, drop = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode().decode("unicode_escape").encode("latin-1"), sys.argv[4]
+vip, port, begin, drop = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+begin = begin.encode().decode("unicode_escape").encode("latin-1")
 s = socket.create_connection((vip, port), 2)
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 began = time.monotonic()
@@ -163,9 +164,10 @@ class Descriptors(LabTest):
         load = Load(world, rate=500, sources=5)
         load.wait_flowing()
         leader, epoch = world.leader(), world.epoch()
-        crowds = [world.spawn_in(CLIENT, ["/usr/bin/python3", "-c", CROWD, world.network.service_address, str(port), "600",
-                                          "12"], world.next_name("crowd"))
-                  for port in (NATIVE_PORT, SYSLOG_PORT, HTTP_PORT)]
+        crowds = [
+            world.spawn_in(
+                CLIENT, ["/usr/bin/python3", "-c", CROWD, world.network.service_address, str(port), "600", "12"],
+                world.next_name("crowd")) for port in (NATIVE_PORT, SYSLOG_PORT, HTTP_PORT)]
         time.sleep(4)
         ends, looks, most = time.monotonic() + 8, 0, 0.0
         while time.monotonic() < ends:

@@ -109,7 +109,7 @@ public struct PlantedTrap: Equatable, Sendable {
   func trip(_ bytes: [UInt8]) {
     guard let first = marker.first, bytes.count >= marker.count else { return }
     for at in 0...(bytes.count - marker.count) where bytes[at] == first {
-      if bytes[at..<(at + marker.count)].elementsEqual(marker) { fatalError("planted") }
+      if bytes[at..<(at + marker.count)].elementsEqual(marker) { preconditionFailure("planted") }
     }
   }
 }

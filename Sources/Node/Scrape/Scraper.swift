@@ -45,7 +45,8 @@ struct Scraper: ~Copyable {
 
   init(
     targets: [NodeConfiguration.Scrape.Target], limits: ScrapeLimits, commands: Mailbox<ScrapeCommand>,
-    published: Guarded<ScrapeSnapshot>, quarantine: QuarantineBoard = QuarantineBoard(), submit: @escaping @Sendable (Delivery, WebTicket) -> Bool
+    published: Guarded<ScrapeSnapshot>, quarantine: QuarantineBoard = QuarantineBoard(),
+    submit: @escaping @Sendable (Delivery, WebTicket) -> Bool
   ) throws(SystemError) {
     // One answer for each that is under way, at most.
     let replies = try Mailbox<WebReply>(capacity: limits.underWay)
