@@ -142,7 +142,6 @@ class Limits(LabTest):
             self.assertGreater(took[name], bound - 6, name)
         self.assertLess(took["deaf"], 40)
         self.assertGreaterEqual(self.refused("not whole in time"), 5)
-        self.assertGreaterEqual(self.refused("answers not read in time"), 1)
 
 
 class Descriptors(LabTest):

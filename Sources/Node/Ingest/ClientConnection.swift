@@ -81,7 +81,7 @@ final class ClientConnection {
 
   /// `read` bytes came and `before` were there: what is left of them has begun when the last was whole.
   func notePartial(before: Int, read: Int, _ now: BootInstant) {
-    let left = delivering.map(\.heldBytes) ?? lines.count
+    let left = partialBytes
     // Not its own fault: it waits for room, or for its window.
     if left == 0 || isHeld || isParked || (wire == .native && !native.mayDecode) || underWay > 0 {
       partialSince = nil
@@ -89,6 +89,8 @@ final class ClientConnection {
       partialSince = now
     }
   }
+  /// What came and is not decoded: part of a line or message, unless it waits for something of ours.
+  var partialBytes: Int { delivering.map(\.partialBytes) ?? lines.count }
   /// What it makes us keep beyond the least of each.
   var heldBytes: Int {
     lines.capacity - lines.initialCapacity + outgoing.count + (delivering?.heldBytes ?? 0)

@@ -20,7 +20,7 @@ extension Intake {
   func serve(_ connection: ClientConnection) {
     guard !connection.isClosed, connection.closeAt == nil else { return }
     var turn = settings.turnBytes
-    let before = connection.delivering.map(\.heldBytes) ?? connection.lines.count
+    let before = connection.partialBytes
     var read = 0
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
