@@ -135,7 +135,8 @@ class Secrets(LabTest):
 
     def test_a_password_among_arguments_is_refused(self):
         world = self.world
-        for words in (("hactl", "status", "--connection"), ("standwatch-load", "--target", "127.0.0.1:1", "--database")):
+        for words in (("hactl", "status", "--connection"),
+                      ("standwatch-load", "--target", "127.0.0.1:1", "--database")):
             status, text = world.status_in(
                 world.nodes["a"].namespace, world.program(words[0]), *words[1:], "host=127.0.0.1 password=canary-x")
             self.assertIn(status, (2, 64), text)
