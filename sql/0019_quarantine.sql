@@ -42,8 +42,10 @@ COMMENT ON COLUMN ingest.quarantine.scope IS
   'bytes: this record or body alone; source: all of the source over this protocol; address: all from the address';
 COMMENT ON COLUMN ingest.quarantine.bytes IS 'What was in hand at the last of the crashes, at most 256 KiB';
 COMMENT ON COLUMN ingest.quarantine.crashes IS 'Crashes within the hour before';
-CREATE UNIQUE INDEX quarantine_standing ON ingest.quarantine (scope, protocol, source, address, digest)
-  WHERE released_at IS NULL;
+CREATE UNIQUE INDEX quarantine_standing ON ingest.quarantine (
+  scope, (CASE WHEN scope = 'address' THEN '' ELSE protocol END), (CASE WHEN scope = 'address' THEN address ELSE source END),
+  (CASE WHEN scope = 'bytes' THEN digest ELSE ''::bytea END)
+) WHERE released_at IS NULL;
 
 CREATE FUNCTION ingest.note_crash(
   p_node text, p_signal integer, p_protocol text, p_source text, p_address text, p_exact boolean, p_bytes bytea
