@@ -1,9 +1,9 @@
 // What is refused and what is handled with care, by what is known of crashes.
-import Platform
 import TLS
 import Testing
 
 @testable import Node
+@testable import Platform
 @testable import Telemetry
 
 struct QuarantineTests {
