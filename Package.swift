@@ -70,6 +70,11 @@ let package = Package(
     .executableTarget(
       name: "guard-peer", dependencies: ["Node", "Platform"], path: "Tests/GuardPeer", swiftSettings: strict),
 
+    // The node with a planted trap in its decoders, for the tests of crash loops.
+    .executableTarget(
+      name: "standwatchd-planted", dependencies: ["Node", "Platform"], path: "Tests/PlantedTrap",
+      swiftSettings: strict),
+
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
     tests("TelemetryTests", ["Telemetry", "Compression", "TLS"]),
     tests("PlatformTests", ["Platform"]),

@@ -310,6 +310,11 @@ int64_t sw_raise_file_limit(void) {
   limit.rlim_cur = limit.rlim_max;
   return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -1 : (int64_t)limit.rlim_cur;
 }
+int64_t sw_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  return limit.rlim_cur > (1 << 30) ? 1 << 30 : (int64_t)limit.rlim_cur;
+}
 int sw_allow_realtime(int priority) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_RTPRIO, &limit) < 0) return -1;

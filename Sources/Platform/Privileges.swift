@@ -47,6 +47,9 @@ public func forbidCoreDumps() throws(SystemError) {
   return Int(limit)
 }
 
+/// How many files may be open now.
+public func openFileLimit() -> Int { Int(sw_file_limit()) }
+
 /// Lets this process and its children ask for real-time priorities up to `priority`. Beyond the hard limit it needs
 /// CAP_SYS_RESOURCE.
 public func allowRealtime(priority: Int32) throws(SystemError) {

@@ -57,6 +57,8 @@ public struct ConnectionString: Sendable, Equatable, CustomStringConvertible {
 
   /// A value of the string other than host and port; nil when it is not set.
   public subscript(keyword: String) -> String? { common.last { $0.keyword == keyword }?.value }
+  /// Whether the text itself has a password, instead of naming a file.
+  public var hasPassword: Bool { common.contains { $0.keyword == "password" && !$0.value.isEmpty } }
   public var description: String {
     hosts.map { "\($0.host.isEmpty ? $0.address ?? "local" : $0.host):\($0.port)" }.joined(separator: ",")
   }

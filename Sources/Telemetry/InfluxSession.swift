@@ -17,6 +17,8 @@ public struct InfluxSession: Sendable {
 
   /// What it keeps of what it received.
   public var heldBytes: Int { pending.count }
+  /// Of a line that is not whole yet.
+  public var partialBytes: Int { pending.count }
   /// False while too much is under way, and after the end.
   public var mayReceive: Bool { !isClosed && underWay < limits.underWay }
 

@@ -61,6 +61,17 @@
     return taken
   }
 
+  /// What was received and not yet decoded, without a copy.
+  public func withUnread(_ body: (RawSpan) -> Void) {
+    // Sound: both indices lie in the buffer.
+    body(unsafe RawSpan(_unsafeStart: base + start, byteCount: end - start))
+  }
+  /// The same, copied.
+  public var unread: [UInt8] {
+    // Sound: as above.
+    unsafe Array(UnsafeRawBufferPointer(start: base + start, count: end - start))
+  }
+
   /// Forgets everything; gives memory back that a busy time made it take.
   public mutating func removeAll() {
     (start, end, searched) = (0, 0, 0)

@@ -56,6 +56,8 @@ public struct NativeDecoder: ~Copyable {
   /// Records taken and refused since the start.
   public private(set) var taken = 0
   public private(set) var refused = 0
+  /// `decode` answers `.full` behind each line.
+  public var decodesOneLine = false
   var parser: RecordParser
 
   public init(window: TimeWindow, maxLine: Int = 65_536, namesLog2: Int = 16) {
@@ -87,7 +89,35 @@ public struct NativeDecoder: ~Copyable {
       if case .firstAnonymous = stop { return .firstAnonymous }
       buffer.consume(to: end + 1)
       if let stop { return stop }
+      if decodesOneLine { return .full }
     }
+  }
+
+  /// The line that would be decoded next, as a copy; nil when none is whole, or it is only skipped.
+  public func nextLine(_ buffer: inout LineBuffer, _ cursor: NativeCursor) -> [UInt8]? {
+    guard let end = buffer.lineEnd(), !cursor.isSkipping, end > buffer.start else { return nil }
+    let start = buffer.start
+    return buffer.withBytes { bytes in copy(bytes, start, end) }
+  }
+  /// Refuses the next line without reading it, under the seq that has to come. False when the window has to move first,
+  /// or no record may come yet.
+  public mutating func setAside(
+    _ buffer: inout LineBuffer, _ cursor: inout NativeCursor, into batch: inout Batch, reason: String
+  ) -> Bool {
+    guard cursor.takesRecords, let end = buffer.lineEnd() else { return false }
+    if cursor.next > cursor.lastAllowed {
+      cursor.waitsForWindow = true
+      return false
+    }
+    let (start, seq) = (buffer.start, cursor.stream == Batch.noStream ? 0 : cursor.next)
+    buffer.withBytes { bytes in
+      batch.addRejected(
+        stream: cursor.stream, seq: seq, source: cursor.source, reason: reason, raw: bytes.extracting(start..<end))
+    }
+    buffer.consume(to: end + 1)
+    cursor.next += 1
+    refused += 1
+    return true
   }
 
   /// Decodes one line; nil when it was a record, taken or refused.

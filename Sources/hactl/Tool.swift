@@ -42,6 +42,7 @@ let commands: [Command] = [
   Command(spec: configSpec, run: config),
   Command(spec: tokenSpec, run: token),
   Command(spec: keySpec, run: key),
+  Command(spec: quarantineSpec, run: quarantine),
   Command(spec: migrateSpec, run: migrate),
   Command(spec: doctorSpec, run: doctor),
   Command(spec: drillSpec, run: drill),
@@ -129,9 +130,16 @@ struct Tool: Sendable {
   /// The string of `--connection`, else the configured one.
   func connectionString(_ configuration: NodeConfiguration?) throws -> ConnectionString {
     if let connectionOption {
-      do { return try ConnectionString(connectionOption) } catch {
+      let given: ConnectionString
+      do { given = try ConnectionString(connectionOption) } catch {
         throw UsageError(description: "--connection: \(error.message)")
       }
+      // Everybody on this host reads the arguments of every process.
+      if given.hasPassword {
+        throw UsageError(
+          description: "--connection: a password has no place among arguments: put it in a file (passfile=FILE)")
+      }
+      return given
     }
     if let configuration { return configuration.database.connection }
     return try self.configuration().database.connection

@@ -21,6 +21,7 @@ private let usage = """
 private enum Mode { case run, check, status }
 
 private func run(_ arguments: [String]) -> Int32 {
+  try? forbidCoreDumps()  // where the kernel refuses, the unit's LimitCORE still holds
   var path = "/etc/standwatch-agent/agent.json5"
   var mode = Mode.run
   var asJSON = false

@@ -134,6 +134,10 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
       } catch {
         throw UsageError("--database: \(error)")
       }
+      // Everybody on this host reads the arguments of every process.
+      if options.database?.hasPassword == true {
+        throw UsageError("--database: a password has no place among arguments: put it in a file (passfile=FILE)")
+      }
     case "--json": options.jsonPath = try arguments.value(of: option)
     case "--timeline": options.timelinePath = try arguments.value(of: option)
     case "--name": options.name = try parseName(try arguments.value(of: option))

@@ -73,7 +73,7 @@ class Node:
 
     def start(self):
         environment = dict(os.environ, SWIFT_BACKTRACE="enable=no")
-        self.process = spawn([self.world.program("standwatchd"), "--config", self.config], self.log,
+        self.process = spawn([self.world.program(self.world.daemon), "--config", self.config], self.log,
                              namespace=self.namespace, env=environment)
         self.started = start_time(self.process.pid)
         self.world.note_process(self.process.pid)

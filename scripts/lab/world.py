@@ -24,16 +24,18 @@ CLIENT, PROBER = "client", "probe"
 class World:
     """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well.
 
-    `standby`: "sync" or "async" gives the database a streaming standby.
+    `standby`: "sync" or "async" gives the database a streaming standby. `daemon`: the program that the nodes run.
     """
 
-    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None):
+    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
+                 daemon="standwatchd"):
         self.root = ROOT
         self.build = build or os.environ.get("STANDWATCH_BUILD") or os.path.join(ROOT, ".build", "release")
         self.node_names = list(nodes)
         self.keep = folder is not None
         self.given_folder, self.audit, self.change, self.autostart = folder, audit, change, start
         self.standby_mode = standby
+        self.daemon = daemon
         self.tag = secrets.token_hex(2)
         self.spawned = []
         self.pids = []
@@ -43,7 +45,7 @@ class World:
         self.network = self.database = self.register_lock = self.number_lock = None
 
     def __enter__(self):
-        for name in ("standwatchd", "hactl", "standwatch-load"):
+        for name in (self.daemon, "hactl", "standwatch-load"):
             if not os.access(self.program(name), os.X_OK):
                 raise RuntimeError(f"{self.program(name)} is not there: build it first (scripts/test release)")
         atexit.register(self.remove)

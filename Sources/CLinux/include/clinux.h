@@ -9,6 +9,9 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
+/* What a crash leaves behind. */
+#include "evidence.h"
+
 struct pollfd;
 
 /* An IPv4, IPv6 or unix socket address with its length. */
@@ -72,6 +75,7 @@ int sw_no_new_privileges(void);
 int sw_forbid_core_dumps(void);
 /* The soft limit afterwards, or -1. */
 int64_t sw_raise_file_limit(void);
+int64_t sw_file_limit(void);
 int sw_allow_realtime(int priority);
 /* SCHED_FIFO, or with priority 0 nice -10; children start with the normal policy. */
 int sw_prefer_this_thread(int priority);

@@ -147,6 +147,7 @@ final class ControlRole {
   private func checkIngest(at now: BootInstant) {
     guard ingestWatchdog.look(executors.ingest.snapshot().publishedAt, at: now) else { return }
     log(.error, "the intake hangs, the worker ends")
+    executors.ingest.evidence?.hung(slot: EvidenceSlot.ingest.rawValue)
     exitNow(WorkerExit.ingestHung)
   }
 

@@ -13,6 +13,11 @@ public func runNode(configurationPath: String) -> Int32 {
   }
 }
 
+/// Keys and passwords must not get to a disk by a crash. Said and lived with where the kernel refuses.
+func forbidCores() {
+  do { try forbidCoreDumps() } catch { log(.warning, "core dumps can't be forbidden", ["reason": "\(error)"]) }
+}
+
 /// `standwatchd --check`: reads and checks the configuration and its key files; the process's exit status.
 public func checkConfiguration(path: String) -> Int32 {
   do {

@@ -16,6 +16,7 @@ extension StatusBoard {
     told.bufferedBytes = Int64(seen.bytesBuffered)
     told.bufferLimitBytes = Int64(configuration.ingest.memoryBytes)
     told.refused = seen.refusedByReason.mapValues { UInt64(clamping: $0) }
+    if seen.quarantined > 0 { told.refused["quarantined"] = UInt64(clamping: seen.quarantined) }
     if seen.connections.refused > 0 { told.refused["bound"] = UInt64(clamping: seen.connections.refused) }
     told.rejectedByReason = seen.rejectedByReason.mapValues { UInt64(clamping: $0) }
     let deliveries = seen.deliveries

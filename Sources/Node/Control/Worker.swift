@@ -9,7 +9,9 @@ public let standwatchVersion = "0.1.0"
 
 /// Runs the worker until it is asked to stop or has to go; the process's exit status (see `WorkerExit`).
 /// Called in the process that the guard started, with the channel to the guard as descriptor 3.
-public func runWorker(configurationPath: String) -> Int32 {
+///
+/// `trap` is for a program of the tests alone: the worker then crashes on records that hold its marker.
+public func runWorker(configurationPath: String, trap: PlantedTrap? = nil) -> Int32 {
   let configuration: NodeConfiguration
   do {
     configuration = try NodeConfiguration.load(path: configurationPath)
@@ -23,8 +25,10 @@ public func runWorker(configurationPath: String) -> Int32 {
     // Blocked before the first thread starts, so that no thread takes them.
     let signals = try SignalDescriptor([15, 2])
     let guardClient = try enterWorker(configuration: configuration)
+    let evidence = inheritedEvidence()
     let sessions = try databaseSessions(configuration)
-    let worker = try Worker(configuration: configuration, sessions: sessions, guardClient: guardClient)
+    let worker = try Worker(
+      configuration: configuration, sessions: sessions, guardClient: guardClient, evidence: evidence, trap: trap)
     return worker.run(signals: signals)
   } catch let error as PostgresError {
     return refuse(error.message)
@@ -76,7 +80,10 @@ final class Worker {
   private let keys: KeyRole
   private let ended: Mailbox<Int32>
 
-  init(configuration: NodeConfiguration, sessions: DatabaseSessions, guardClient: GuardClient) throws {
+  init(
+    configuration: NodeConfiguration, sessions: DatabaseSessions, guardClient: GuardClient, evidence: CrashEvidence?,
+    trap: PlantedTrap?
+  ) throws {
     self.configuration = configuration
     self.sessions = sessions
     guard let cluster = ShortName(configuration.cluster), let node = ShortName(configuration.node) else {
@@ -92,7 +99,9 @@ final class Worker {
     let pulses = Pulses()
     let beatKeys = BeatKeys(files: configuration.peers.keyFiles, keys: configuration.peers.keys)
     keys = try KeyRole(keys: beatKeys, sessions: sessions)
-    let ingest = try Ingest(configuration: configuration, sessions: sessions) { mailbox.post(.ingest($0)) }
+    let ingest = try Ingest(configuration: configuration, sessions: sessions, evidence: evidence, trap: trap) {
+      mailbox.post(.ingest($0))
+    }
     let board = StatusBoard(
       status: core.status, configuration: configuration, sessions: sessions, ingest: ingest, pulses: pulses)
     self.board = board
@@ -102,7 +111,9 @@ final class Worker {
       peers: try PeerRole(
         configuration: configuration, cluster: cluster, me: node, keys: beatKeys, pulses: pulses, report: post),
       recorder: try RecorderRole(sessions: sessions), ingest: ingest,
-      web: try WebRole(addresses: configuration.listen.http, ingest: ingest, status: { board.status() }))
+      web: try WebRole(
+        addresses: configuration.listen.http, ingest: ingest,
+        perAddress: configuration.ingest.maxConnectionsPerAddress, status: { board.status() }))
     control = Guarded(
       try ControlRole(
         core: core, mailbox: mailbox, executors: executors, guardClient: guardClient,

@@ -10,6 +10,7 @@ private let workerPriority: Int32 = 10
 /// anything else. Called by the first thread, before there are others.
 public func runGuard(configuration: NodeConfiguration, configurationPath: String) -> Int32 {
   openStandardDescriptors()
+  forbidCores()
   ignoreBrokenPipe()
   nameThisThread("standwatchd")
   configureLog(

@@ -11,6 +11,8 @@ struct WorkerSupervisor: ~Copyable {
     case broken
   }
   private let configurationPath: String
+  /// What the worker's threads have in hand; nil when the kernel gave us no memory for it.
+  private let evidence: CrashEvidence?
   private var child: Child?
   private var channel: SequencedChannel?
   private var judge: SilenceJudge
@@ -28,6 +30,10 @@ struct WorkerSupervisor: ~Copyable {
 
   init(configurationPath: String, now: BootInstant) {
     self.configurationPath = configurationPath
+    do { evidence = try CrashEvidence() } catch {
+      evidence = nil
+      log(.warning, "crashes of the worker will leave no evidence", ["reason": "\(error)"])
+    }
     judge = SilenceJudge(started: now)
     restart = now
   }
@@ -51,12 +57,17 @@ struct WorkerSupervisor: ~Copyable {
       // Closed here once the worker has it: the channel has to end when the worker does.
       let given = Descriptor(owning: theirs)
       let kept = processEnvironment().filter { entry in
-        !["NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "SWIFT_BACKTRACE="].contains { entry.hasPrefix($0) }
+        ![
+          "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "SWIFT_BACKTRACE=",
+          // A password has its file (passfile), which the worker alone reads.
+          "PGPASSWORD=",
+        ].contains { entry.hasPrefix($0) }
       }
       // A crash report would hold a dead worker with its sockets, and so the lock, for seconds.
       let process = try Child(
         "/proc/self/exe", ["--worker", "--config", configurationPath],
-        environment: kept + ["SWIFT_BACKTRACE=enable=no"], descriptors: [0, 1, 2, given.raw],
+        environment: kept + ["SWIFT_BACKTRACE=enable=no"],
+        descriptors: [0, 1, 2, given.raw] + (evidence.map { [$0.descriptor.raw] } ?? []),
         name: CommandLine.arguments.first)
       log(.info, "worker started", ["process": "\(process.pid)"])
       processDescriptor = process.descriptor
@@ -116,6 +127,9 @@ struct WorkerSupervisor: ~Copyable {
     channelDescriptor = -1
     killing = nil
     restart = backoff.next(started: started, now: now)
+    if let crashes = evidence?.harvest(), crashes > 0 {
+      log(.error, "the worker crashed with something of a sender in hand; the next one writes it down")
+    }
     return status
   }
 }

@@ -51,6 +51,10 @@ final class ClientConnection {
   var source: String?
   /// The id of the token that it showed.
   var sourceToken: Int64?
+  /// How it is named when it is in hand at a crash.
+  var inHand: [UInt8] = []
+  /// It was in hand at a crash: decoded one record at a time.
+  var isIsolated = false
   var budget: SourceBudget?
   /// Until when its agent was told that somebody watches.
   var liveUntil = BootInstant(nanoseconds: 0)
@@ -58,6 +62,10 @@ final class ClientConnection {
   var wanted: Ready = .read
   /// In its lane's queue of those that wait for room.
   var isHeld = false
+  /// When the line or message began that is not whole yet; nil when there is none.
+  var partialSince: BootInstant?
+  /// When it last read of its answers, or had read all.
+  private(set) var lastRead = BootInstant.now()
   /// The peer sends no more; what it sent is still decoded.
   var hasEnded = false
   var isClosed = false
@@ -82,6 +90,18 @@ final class ClientConnection {
     delivering = wire.delivering.map { DeliverySession($0, peer: peer, limits: deliveryLimits, security: security) }
   }
 
+  /// `read` bytes came and `before` were there: what is left of them has begun when the last was whole.
+  func notePartial(before: Int, read: Int, _ now: BootInstant) {
+    let left = partialBytes
+    // Not its own fault: it waits for room, or for its window.
+    if left == 0 || isHeld || isParked || (wire == .native && !native.mayDecode) || underWay > 0 {
+      partialSince = nil
+    } else if partialSince == nil || left < before + read {
+      partialSince = now
+    }
+  }
+  /// What came and is not decoded: part of a line or message, unless it waits for something of ours.
+  var partialBytes: Int { delivering.map(\.partialBytes) ?? lines.count }
   /// What it makes us keep beyond the least of each.
   var heldBytes: Int {
     lines.capacity - lines.initialCapacity + outgoing.count + (delivering?.heldBytes ?? 0)
@@ -91,6 +111,7 @@ final class ClientConnection {
   var outgoingCount: Int { outgoing.count - sent }
 
   func queue(_ bytes: [UInt8]) {
+    if !hasOutgoing { lastRead = .now() }
     if sent == outgoing.count {
       outgoing = bytes
       sent = 0
@@ -134,7 +155,9 @@ final class ClientConnection {
   func flush() -> Bool {
     while hasOutgoing {
       switch write(outgoing, from: sent) {
-      case .done(let count): sent += count
+      case .done(let count):
+        sent += count
+        lastRead = .now()
       case .wouldBlock: return true
       case .closed, .failed: return false
       }

@@ -73,6 +73,14 @@ enum DeliverySession {
     case .influx(let session): session.heldBytes
     }
   }
+  /// What came of a message that is not whole yet.
+  var partialBytes: Int {
+    switch self {
+    case .forward(let session): session.partialBytes
+    case .zabbix(let session): session.partialBytes
+    case .influx(let session): session.partialBytes
+    }
+  }
   mutating func received(_ bytes: [UInt8], now: Int64) -> [DeliveryAction] {
     switch consume self {
     case .forward(var session):

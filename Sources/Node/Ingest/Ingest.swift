@@ -25,6 +25,10 @@ public final class Ingest: Sendable {
   private let tokenInterrupt: Interrupt
   private let lanes: [LaneHandle]
   private let published = Guarded(IngestSnapshot())
+  /// What is refused because workers crashed with it in hand, and what is known of such crashes.
+  let quarantine = QuarantineBoard()
+  let evidence: CrashEvidence?
+  let trap: PlantedTrap?
   private let threads = Guarded<[ThreadBox]>([])
 
   /// A thread that is joined once.
@@ -36,17 +40,26 @@ public final class Ingest: Sendable {
 
   /// `report` is called on the intake's own threads and has to return at once.
   public convenience init(
-    configuration: NodeConfiguration, sessions: DatabaseSessions, report: @escaping @Sendable (IngestEvent) -> Void
+    configuration: NodeConfiguration, sessions: DatabaseSessions, evidence: CrashEvidence? = nil,
+    trap: PlantedTrap? = nil, report: @escaping @Sendable (IngestEvent) -> Void
   ) throws {
-    try self.init(configuration: configuration, sessions: sessions, settings: IngestSettings(), report: report)
+    try self.init(
+      configuration: configuration, sessions: sessions, settings: IngestSettings(), evidence: evidence, trap: trap,
+      report: report)
   }
   init(
     configuration: NodeConfiguration, sessions: DatabaseSessions, settings: IngestSettings,
+    evidence: CrashEvidence? = nil, trap: PlantedTrap? = nil,
     report: @escaping @Sendable (IngestEvent) -> Void
   ) throws {
     precondition(configuration.database.lanes > 0)
     (self.configuration, self.settings) = (configuration, settings)
     (self.sessions, self.report) = (sessions, report)
+    (self.evidence, self.trap) = (evidence, trap)
+    // Before PostgreSQL can be asked, the crashes that this node saw itself are known.
+    var known = Quarantine()
+    for crash in evidence?.pending().compactMap(Crash.init) ?? [] { known.suspect(crash.sender) }
+    quarantine.set(known)
     mailbox = try Mailbox(capacity: 4096)
     upkeep = try Mailbox(capacity: 256)
     upkeepInterrupt = try Interrupt()
@@ -64,7 +77,7 @@ public final class Ingest: Sendable {
   public func start() throws {
     let intake = try Intake(
       configuration: configuration, settings: settings, handles: lanes, gate: gate, mailbox: mailbox, upkeep: upkeep,
-      published: published, tokens: tokens, report: report)
+      published: published, tokens: tokens, quarantine: quarantine, evidence: evidence, trap: trap, report: report)
     let ingest = try RoleThread(name: "ingest") { intake.run() }
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
@@ -80,8 +93,11 @@ public final class Ingest: Sendable {
       keep(thread)
     }
     let interrupt = upkeepInterrupt
+    let (quarantine, evidence) = (quarantine, evidence)
     let thread = try RoleThread(name: "upkeep") {
-      var role = Upkeep(sessions: sessions, settings: settings, mailbox: upkeep, interrupt: interrupt, post: post)
+      var role = Upkeep(
+        sessions: sessions, settings: settings, mailbox: upkeep, interrupt: interrupt,
+        quarantine: QuarantineReading(board: quarantine, evidence: evidence, node: sessions.node), post: post)
       role.run()
     }
     keep(thread)
@@ -114,14 +130,16 @@ public final class Ingest: Sendable {
       })
   }
   private func startScraper() throws {
-    let mailbox = mailbox
+    let (mailbox, evidence) = (mailbox, evidence)
     let made = Guarded<Scraper?>(
       try Scraper(
-        targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped
+        targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped,
+        quarantine: quarantine
       ) { mailbox.post(.deliver($0, kind: "scrape", $1)) == .posted })
     keep(
       try RoleThread(name: "scrape") {
         guard var scraper = made.withLock({ $0.take() }) else { return }
+        enterEvidence(evidence, .scrape)
         scraper.run()
       })
   }

@@ -25,6 +25,11 @@ struct IngestSettings: Sendable {
   /// computing, so that records and pings of others go on.
   var handshakes = 512
   var handshakesPerTurn = 16
+  /// A line or message that has begun has to be whole by then, and an answer has to be read.
+  var messageMilliseconds: Int64 = 30_000
+  var unreadMilliseconds: Int64 = 30_000
+  /// Descriptors that clients can't take: sessions of PostgreSQL, peers' beats, operators, files.
+  var reservedDescriptors = 128
   /// A client that is told `bye` may close by itself for this long, then it is reset.
   var farewellMilliseconds: Int64 = 30
   /// Answers that a client does not read; beyond, it is closed.

@@ -74,6 +74,8 @@ public struct IngestSnapshot: Sendable, Equatable {
   public var shedMessages = 0
   public var shedBytes = 0
   public var gaps = 0
+  /// Connections, records and bodies refused because a worker crashed with them in hand.
+  public var quarantined = 0
   public var bytesBuffered = 0
   /// Over the last second.
   public var committedPerSecond = 0.0

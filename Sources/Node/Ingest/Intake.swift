@@ -17,6 +17,8 @@ enum IntakeMessage: Sendable {
   case window(TimeWindow)
   /// What one source may bring in an hour.
   case quota(names: Int64, labelSets: Int64)
+  /// What is refused has changed.
+  case quarantineChanged
   /// Somebody watches these hosts for so many seconds more.
   case watched([String: Int64])
   case tokensRead(changed: Bool)
@@ -46,6 +48,9 @@ final class Intake {
   let upkeep: Mailbox<UpkeepCommand>
   let fronts: [LaneFront]
   let tokens: TokenDesk
+  let quarantine: QuarantineBoard
+  let evidence: CrashEvidence?
+  let trap: PlantedTrap?
 
   var poller: Poller
   var phase = Phase.standby
@@ -59,6 +64,8 @@ final class Intake {
   var handshakes: HandshakeDesk
   var nextToken: UInt64 = 1 << 16
   var reserve: Descriptor?
+  /// Of connections, however many are configured: descriptors are left for what is no client.
+  var connectionLimit = 0
   var window: TimeWindow?
   var undecided: [UndecidedHello] = []
   /// Whether datagrams are taken: asked of the tokens when they change, not for each.
@@ -84,11 +91,13 @@ final class Intake {
   init(
     configuration: NodeConfiguration, settings: IngestSettings, handles: [LaneHandle], gate: Gate,
     mailbox: Mailbox<IntakeMessage>, upkeep: Mailbox<UpkeepCommand>, published: Guarded<IngestSnapshot>,
-    tokens: TokenDesk, report: @escaping @Sendable (IngestEvent) -> Void
+    tokens: TokenDesk, quarantine: QuarantineBoard, evidence: CrashEvidence?, trap: PlantedTrap?,
+    report: @escaping @Sendable (IngestEvent) -> Void
   ) throws(SystemError) {
     (self.configuration, self.settings, node) = (configuration, settings, configuration.node)
     (self.report, self.mailbox, self.gate) = (report, mailbox, gate)
     (self.published, self.upkeep, self.tokens) = (published, upkeep, tokens)
+    (self.quarantine, self.evidence, self.trap) = (quarantine, evidence, trap)
     handshakes = HandshakeDesk(configuration.listen.tls)
     fronts = handles.map { LaneFront(handle: $0, maxLine: configuration.ingest.maxLine) }
     poller = try Poller()
@@ -97,6 +106,7 @@ final class Intake {
   }
 
   func run() {
+    enterEvidence(evidence, .ingest)
     while !isShuttingDown {
       let count = poller.wait(until: nextDeadline())
       for index in 0..<count {
@@ -153,6 +163,7 @@ final class Intake {
           front.encoder.window = window
           resumeHeld(front)
         }
+      case .quarantineChanged: judgeAll()
       case .watched(let hosts): tellWatched(hosts)
       case .tokensRead(let changed): tokensRead(changed: changed)
       case .quota(let names, let labelSets):
@@ -177,6 +188,7 @@ final class Intake {
     if case .halting(let answer) = phase { report(answer) }
     phase = .serving(activation)
     activatedAt = .now()
+    quarantine.activated()
     hasCommitted = false
     counters.firstCommitMilliseconds = nil
     for front in fronts {

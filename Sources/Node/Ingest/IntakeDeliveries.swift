@@ -9,6 +9,12 @@ extension Intake {
   /// Takes a delivery that came over `kind` (of listener or route); `origin` hears of its end, exactly once.
   func submit(_ delivery: Delivery, kind: String, from origin: DeliveryOrigin) {
     if let outcome = refusal(delivery) { return tell(origin, outcome) }
+    switch quarantine.verdict(Sender(protocolName: kind, source: delivery.source), address: "") {
+    case .free, .isolated: break
+    case .wait, .refused:
+      counters.quarantined += 1
+      return tell(origin, .unavailable(retryAfterSeconds: 30))
+    }
     let key = delivery.key.map { DeliveryDesk.key(kind: kind, source: delivery.source, $0) }
     if let key, let other = desk.find(key) { return join(other, delivery, origin) }
     let bytes = delivery.heldBytes
@@ -71,9 +77,11 @@ extension Intake {
       guard front.hasRoom(rowLimit, byteLimit), front.filling.batch.mayContinue(number) else { return }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let first = open.encoded
+      holdInHand(Sender(protocolName: open.kind, source: open.source).inHand(address: ""))
       open.encoded = front.encoder.add(
         delivery, from: first, into: &front.filling.batch, rowLimit: rowLimit, byteLimit: byteLimit,
         rejects: &open.rejects)
+      letGo()
       front.filling.batch.note(
         DeliveryPart(
           delivery: number, key: open.key, digest: open.digest, source: open.source, firstIndex: first,
@@ -164,7 +172,12 @@ extension Intake {
     // Held once: a second holder would make each byte that comes a copy of all that has come.
     connection.delivering = nil
     let now = now2000()
+    let held = bytes ?? []
+    holdInHand(connection.inHand, held.span, isExact: false)
+    trap?.trip(held)
     let actions = bytes.map { session.received($0, now: now) } ?? session.ended(now: now)
+    letGo()
+    withExtendedLifetime(held) {}
     connection.delivering = session
     perform(connection, actions)
   }

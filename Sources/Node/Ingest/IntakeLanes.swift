@@ -174,6 +174,8 @@ extension Intake {
         now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
       {
         perform(connection, [DeliveryAction.close(reason: "no PING in time")])
+      } else {
+        closeIfSlow(connection, now)
       }
     }
     for front in fronts {

@@ -28,6 +28,8 @@ final class Listener {
 extension Intake {
   func openListeners() throws(SystemError) {
     let tls = configuration.listen.tls
+    connectionLimit = connectionShare(openFileLimit(), settings.reservedDescriptors).ingest(
+      configuration.ingest.maxConnections)
     for address in configuration.listen.native {
       listeners.append(
         Listener(.native, address, try listenStream(address, freeBind: true), tls: tls?.native ?? .off))
@@ -105,10 +107,14 @@ extension Intake {
   ) {
     let host = peer.host
     let ofHost = perAddress[host] ?? 0
-    guard let activation, connections.count < configuration.ingest.maxConnections,
-      ofHost < configuration.ingest.maxConnectionsPerAddress
+    guard let activation, connections.count < connectionLimit, ofHost < configuration.ingest.maxConnectionsPerAddress
     else {
       counters.connections.refused += 1
+      if ofHost >= configuration.ingest.maxConnectionsPerAddress {
+        count("too many connections of one address", in: &counters.refusedByReason)
+      } else {
+        count("too many connections", in: &counters.refusedByReason)
+      }
       resetOnClose(descriptor.raw)
       warnAboutAccept("too many connections (\(connections.count), of \(host) \(ofHost))")
       return
@@ -131,6 +137,7 @@ extension Intake {
     }
     connections[token] = connection
     perAddress[host] = ofHost + 1
+    guard judge(connection) else { return }
     switch tls {
     case .off: beginTalking(connection)
     case .optional, .required: connection.opening = .undecided(isRequired: tls == .required)

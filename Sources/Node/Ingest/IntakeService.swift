@@ -22,11 +22,14 @@ extension Intake {
   func serve(_ connection: ClientConnection) {
     guard !connection.isClosed, connection.closeAt == nil, connection.opening == .done else { return }
     var turn = settings.turnBytes
+    let before = connection.partialBytes
+    var read = 0
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
       let start = scratch.count - room
       switch connection.receive(into: &scratch, from: start) {
       case .done(let count):
+        read += count
         if connection.delivering != nil {
           received(connection, Array(scratch[start..<start + count]))
           if connection.isClosed { return }
@@ -45,6 +48,7 @@ extension Intake {
       }
     }
     if connection.isClosed { return }
+    connection.notePartial(before: before, read: read, .now())
     recount(connection)
     if connection.lines.count == 0 || connections.count > 64 || bufferBytes > bufferLimit / 2 {
       connection.lines.releaseMemory()
@@ -83,12 +87,13 @@ extension Intake {
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let share = front.share(batchRows, batchBytes)
-      let decoded = front.native.decode(
-        &connection.lines, &connection.native.cursor, into: &front.filling.batch, rowLimit: rows + share.rows,
-        byteLimit: bytes + share.bytes)
+      let decoded = decodeInHand(
+        connection, front, rowLimit: rows + share.rows, byteLimit: bytes + share.bytes)
       account(front, connection, rows, bytes, isNumbered: connection.native.cursor.stream != Batch.noStream)
       switch decoded {
       case .incomplete: return true
+      // One line at a time.
+      case .full where connection.isIsolated && front.hasRoom(batchRows, batchBytes): continue
       case .full: if !nextBatch(front, connection) { return false }
       case .windowFull: return false
       case .ping where connection.pingsTooOften(settings.pingsPerSecond, .now()):
@@ -115,9 +120,12 @@ extension Intake {
       }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       let share = front.share(batchRows, batchBytes)
+      connection.lines.withUnread { bytes in holdInHand(connection.inHand, bytes, isExact: false) }
+      if let trap { trap.trip(connection.lines.unread) }
       let stop = front.syslog.decode(
         &connection.lines, &connection.syslog, now: now2000(), into: &front.filling.batch, rowLimit: rows + share.rows,
         byteLimit: bytes + share.bytes)
+      letGo()
       account(front, connection, rows, bytes, isNumbered: false)
       switch stop {
       case .incomplete: return true
@@ -241,6 +249,7 @@ extension Intake {
     budget.connections += 1
     connection.source = hello.source
     connection.budget = budget
+    guard judge(connection) else { return }
     request(connection, stream, hello, .register)
   }
   /// Asked behind the rows that fill now: an older connection's are settled before the answer.
@@ -316,10 +325,13 @@ extension Intake {
         countRefused(listener, from.host, bytes: size)
         continue
       }
+      let host = from.host
+      guard mayDecodeDatagram(from: host, size: min(size, scratch.count)) else { continue }
       let (rows, bytes) = (front.filling.batch.rowCount, front.filling.batch.byteCount)
       front.syslog.decodeDatagram(
-        scratch.span.extracting(0..<min(size, scratch.count)), peer: from.host, now: now2000(),
+        scratch.span.extracting(0..<min(size, scratch.count)), peer: host, now: now2000(),
         into: &front.filling.batch)
+      letGo()
       account(front, nil, rows, bytes, isNumbered: false)
     }
   }

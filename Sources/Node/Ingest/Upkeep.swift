@@ -23,6 +23,7 @@ struct Upkeep: ~Copyable {
   private var activation: Activation?
   private var nextRound = BootInstant.now()
   private var nextWatch = BootInstant.now()
+  private var quarantine: QuarantineReading
   /// Hosts that were watched when we last looked.
   private var watched = false
   private var shed: [ShedRow] = []
@@ -41,10 +42,10 @@ struct Upkeep: ~Copyable {
 
   init(
     sessions: DatabaseSessions, settings: IngestSettings, mailbox: Mailbox<UpkeepCommand>, interrupt: Interrupt,
-    post: @escaping @Sendable (IntakeMessage) -> Void
+    quarantine: QuarantineReading, post: @escaping @Sendable (IntakeMessage) -> Void
   ) {
     (self.sessions, self.settings, self.mailbox) = (sessions, settings, mailbox)
-    (self.interrupt, self.post) = (interrupt, post)
+    (self.interrupt, self.quarantine, self.post) = (interrupt, quarantine, post)
   }
 
   mutating func run() {
@@ -54,6 +55,7 @@ struct Upkeep: ~Copyable {
         switch command {
         case .activate(let activation):
           self.activation = activation
+          quarantine.activated()
           // Not in the way of the promotion, unless nothing can be taken before.
           nextRound = .after(milliseconds: window == nil ? 0 : 2000)
         case .halt: activation = nil
@@ -67,9 +69,22 @@ struct Upkeep: ~Copyable {
         case .shutDown: return
         }
       }
+      // First of all: crashes that are not written down yet.
+      if BootInstant.now() >= quarantine.next { readQuarantine() }
       if BootInstant.now() >= nextRound { round() }
       if activation != nil, BootInstant.now() >= nextWatch { readWatch() }
-      _ = wait(mailbox.descriptor, for: .read, until: activation == nil ? nextRound : min(nextRound, nextWatch))
+      let due = min(nextRound, quarantine.next)
+      _ = wait(mailbox.descriptor, for: .read, until: activation == nil ? due : min(due, nextWatch))
+    }
+  }
+
+  private mutating func readQuarantine() {
+    do throws(PostgresError) {
+      let session = try connected()
+      if try quarantine.round(&session.connection, deadline: deadline) { post(.quarantineChanged) }
+    } catch {
+      failed(error)
+      quarantine.postpone()
     }
   }
 
@@ -90,16 +105,20 @@ struct Upkeep: ~Copyable {
       reportedFailure = ""
       nextRound = .after(milliseconds: window == nil ? 1000 : settings.upkeepMilliseconds)
     } catch {
-      if error.state == nil { session = nil } else { leaveTransaction() }
-      if error.reason == .interrupted { interrupt.clear() }
-      // 55P03: something else holds a lock; tried again soon, as everything here can be.
-      if "\(error)" != reportedFailure, error.state != "55P03", error.reason != .interrupted {
-        reportedFailure = "\(error)"
-        log(.warning, "upkeep failed", ["reason": "\(error)"])
-      }
-      if error.reason == .connect { sessions.refreshEndpoints() }
+      failed(error)
       nextRound = .after(milliseconds: mustEnsure ? 100 : 1000)
     }
+  }
+
+  private mutating func failed(_ error: PostgresError) {
+    if error.state == nil { session = nil } else { leaveTransaction() }
+    if error.reason == .interrupted { interrupt.clear() }
+    // 55P03: something else holds a lock; tried again soon, as everything here can be.
+    if "\(error)" != reportedFailure, error.state != "55P03", error.reason != .interrupted {
+      reportedFailure = "\(error)"
+      log(.warning, "upkeep failed", ["reason": "\(error)"])
+    }
+    if error.reason == .connect { sessions.refreshEndpoints() }
   }
 
   /// Who is watched, each second, so that an agent hears of it about as soon as somebody looks.

@@ -30,6 +30,7 @@ struct Scraper: ~Copyable {
   private let commands: Mailbox<ScrapeCommand>
   private let replies: Mailbox<WebReply>
   private let published: Guarded<ScrapeSnapshot>
+  private let quarantine: QuarantineBoard
   /// Hands a delivery to the intake; false when it has no room for the message.
   private let submit: @Sendable (Delivery, WebTicket) -> Bool
   private var client: HTTPClient
@@ -44,13 +45,15 @@ struct Scraper: ~Copyable {
 
   init(
     targets: [NodeConfiguration.Scrape.Target], limits: ScrapeLimits, commands: Mailbox<ScrapeCommand>,
-    published: Guarded<ScrapeSnapshot>, submit: @escaping @Sendable (Delivery, WebTicket) -> Bool
+    published: Guarded<ScrapeSnapshot>, quarantine: QuarantineBoard = QuarantineBoard(),
+    submit: @escaping @Sendable (Delivery, WebTicket) -> Bool
   ) throws(SystemError) {
     // One answer for each that is under way, at most.
     let replies = try Mailbox<WebReply>(capacity: limits.underWay)
     let client = try HTTPClient(userAgent: "Standwatch/\(standwatchVersion)", maxBytes: limits.totalBytes)
     (self.targets, self.limits, self.commands) = (targets, limits, commands)
     (self.published, self.submit, self.replies) = (published, submit, replies)
+    self.quarantine = quarantine
     schedule = ScrapeSchedule(targets, now: wallMicroseconds() / 1000)
     snapshot = ScrapeSnapshot(targets: targets.map { ScrapeSnapshot.Target(url: $0.url, app: $0.app, host: $0.host) })
     self.client = client
@@ -99,6 +102,12 @@ struct Scraper: ~Copyable {
         continue
       }
       let target = targets[index]
+      switch quarantine.verdict(Sender(protocolName: "scrape", source: target.url), address: "") {
+      case .free, .isolated: break
+      case .wait, .refused:
+        snapshot.targets[index].skipped += 1
+        continue
+      }
       let fetch = Fetch(
         url: target.url, accept: scrapeAccept, timeoutMilliseconds: target.timeoutMilliseconds,
         maxBytes: limits.answerBytes)
@@ -115,7 +124,9 @@ struct Scraper: ~Copyable {
   private mutating func ended(_ number: UInt64, _ fetched: Fetched) {
     guard let one = fetching.removeValue(forKey: number) else { return }
     let seconds = BootInstant.now().milliseconds(since: one.since) / 1000
+    holdInHand(Sender(protocolName: "scrape", source: targets[one.target].url).inHand(address: ""))
     let result = scrapeResult(targets[one.target], fetched, startedAt: one.startedAt, seconds: seconds)
+    letGo()
     tell(one.target, result)
     if submit(result.delivery, WebTicket(number: number, reply: replies)) {
       storing[number] = one.target

@@ -54,7 +54,7 @@ enum InfluxRoutes {
     func failure(_ fault: RouteFault) -> HTTPAnswer {
       let code: String
       switch fault {
-      case .unavailable: code = "unavailable"
+      case .unavailable, .quarantined: code = "unavailable"
       case .overShare: code = "too many requests"
       case .tooLarge: code = "request too large"
       case .malformed: code = "invalid"
@@ -135,7 +135,7 @@ enum InfluxRoutes {
 
   private static func unhealthy(_ fault: RouteFault) -> HTTPAnswer {
     switch fault {
-    case .unavailable, .overShare:
+    case .unavailable, .overShare, .quarantined:
       json(
         fault.status, health("fail", "not the active node, or it can't take records now"), more: fault.headers)
     case .tooLarge, .malformed, .unknownEncoding, .token:

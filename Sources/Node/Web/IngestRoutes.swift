@@ -81,10 +81,12 @@ enum RouteFault: Error, Equatable {
   case malformed(String)
   case unknownEncoding
   case token(TokenRefusal)
+  /// A worker crashed twice with this sender's bodies in hand: it keeps them until an operator has released it.
+  case quarantined(String)
 
   var status: Int {
     switch self {
-    case .unavailable: 503
+    case .unavailable, .quarantined: 503
     case .overShare: 429
     case .tooLarge: 413
     case .malformed: 400
@@ -99,7 +101,7 @@ enum RouteFault: Error, Equatable {
     switch self {
     case .unavailable: "can't take \(things) now, try again"
     case .overShare: "too many \(things) of this source are under way, try again"
-    case .tooLarge(let text), .malformed(let text): text
+    case .tooLarge(let text), .malformed(let text), .quarantined(let text): text
     case .unknownEncoding: "Content-Encoding: gzip or deflate"
     case .token(let refusal): refusal.rawValue
     }
@@ -107,6 +109,7 @@ enum RouteFault: Error, Equatable {
   var headers: [HTTPHeader] {
     switch self {
     case .unavailable(let seconds), .overShare(let seconds): [HTTPHeader("Retry-After", String(max(1, seconds)))]
+    case .quarantined: [HTTPHeader("Retry-After", "30")]
     case .tooLarge, .malformed: []
     case .unknownEncoding: [HTTPHeader("Accept-Encoding", "gzip, deflate")]
     case .token(.otherSource): []

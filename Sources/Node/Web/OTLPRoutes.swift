@@ -73,7 +73,7 @@ private func otlpFailure(
 private func otlpFailure(_ fault: RouteFault, _ encoding: OTLPEncoding) -> HTTPAnswer {
   let code: OTLPAnswers.Code
   switch fault {
-  case .unavailable: code = .unavailable
+  case .unavailable, .quarantined: code = .unavailable
   case .overShare, .tooLarge: code = .resourceExhausted
   case .malformed, .unknownEncoding: code = .invalidArgument
   case .token(.otherSource): code = .permissionDenied

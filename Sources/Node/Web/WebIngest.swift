@@ -101,6 +101,15 @@ struct WebIngest: ~Copyable {
     case .success(let source): tokenSource = source
     case .failure(let fault): return server.finish(ticket, route.failed(fault, mediaType(request.headers)))
     }
+    let sender = Sender(protocolName: route.kind, source: request.sender)
+    if let answer = judge(sender, request, route) { return server.finish(ticket, answer) }
+    // Until it is decoded, this very body is what a crash would be blamed on.
+    holdInHand(sender.inHand(address: request.peer), request.body.span, isExact: true)
+    defer {
+      letGo()
+      withExtendedLifetime(request) {}
+    }
+    ingest.trap?.trip(request.body)
     var body = HTTPBody(
       method: request.method, path: request.path, query: request.query, headers: request.headers, peer: request.peer,
       bytes: request.body, limits: limits.deliveries, now: wallMicroseconds() - Intake.epoch2000Microseconds)
@@ -120,6 +129,20 @@ struct WebIngest: ~Copyable {
     switch route.decode(body) {
     case .answer(let answer): server.finish(ticket, answer)
     case .deliver(let delivery, let answer): submit(ticket, route, body.contentType, delivery, answer, &server)
+    }
+  }
+  /// The refusal of what is quarantined; nil when it may be decoded.
+  private func judge(_ sender: Sender, _ request: HTTPRequest, _ route: IngestRoute) -> HTTPAnswer? {
+    let type = mediaType(request.headers)
+    switch ingest.quarantine.verdict(sender, address: request.peer) {
+    case .free: return nil
+    case .wait: return route.failed(.quarantined(Quarantine.waitReason), type)
+    case .refused(let id): return route.failed(.quarantined(Quarantine.reason(id)), type)
+    case .isolated:
+      // This body alone: what else its sender has is taken.
+      return ingest.quarantine.quarantine.item(sender, request.body).map {
+        route.failed(.malformed(Quarantine.reason($0)), type)
+      }
     }
   }
   private mutating func submit(
@@ -171,4 +194,9 @@ struct WebIngest: ~Copyable {
     }
   }
   func nextDeadline() -> BootInstant? { waiting.values.lazy.filter { !$0.isTold }.map(\.until).min() }
+}
+
+extension HTTPRequest {
+  /// Who sends, as `HTTPBody.source` says.
+  fileprivate var sender: String { headers["standwatch-source"].flatMap { $0.isEmpty ? nil : $0 } ?? peer }
 }

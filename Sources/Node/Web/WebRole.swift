@@ -12,11 +12,15 @@ public final class WebRole: Sendable {
   /// `status` is called for each request, on the thread `web`.
   /// Records that are sent over HTTP go to `ingest`.
   public convenience init(
-    addresses: [SocketAddress], ingest: Ingest, status: @escaping @Sendable () -> NodeStatus
+    addresses: [SocketAddress], ingest: Ingest, perAddress: Int = 512,
+    status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
     var limits = HTTPLimits()
     // Senders keep their connections.
-    (limits.connections, limits.connectionsPerAddress) = (2048, 512)
+    let share = connectionShare(openFileLimit(), IngestSettings().reservedDescriptors).http(2048)
+    // One address never has all of them: somebody who looks after the node finds room.
+    limits.connections = UInt32(clamping: share)
+    limits.connectionsPerAddress = UInt32(clamping: max(1, min(512, perAddress, share / 2)))
     try self.init(addresses: addresses, limits: limits, ingest: ingest, status: status)
   }
 
@@ -30,6 +34,7 @@ public final class WebRole: Sendable {
     let ready = Guarded<Listeners?>(try Listeners(addresses))
     let running = try RoleThread(name: "web") {
       guard let listeners = ready.withLock({ $0.take() }) else { return }
+      enterEvidence(ingest?.evidence, .web)
       do { try Self.serve(listeners, limits, wishes, ingest, ingestLimits, status) } catch {
         log(.error, "HTTP stopped", ["reason": "\(error)"])
       }

@@ -46,6 +46,8 @@ public struct ForwardSession: Sendable {
   public var isGreeting: Bool { state == .greeting }
   /// Bytes that wait for the rest of their message.
   public var heldBytes: Int { bytes.capacity }
+  /// Of a message that is not whole yet.
+  public var partialBytes: Int { bytes.count }
 
   /// The connection stands: with a shared key, the server speaks first.
   public func opened() -> [DeliveryAction] {

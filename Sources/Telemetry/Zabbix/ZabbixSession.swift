@@ -26,6 +26,8 @@ public struct ZabbixSession: Sendable {
   public var mayReceive: Bool { state == .receiving }
   /// Bytes that wait for the rest of their packet.
   public var heldBytes: Int { bytes.capacity }
+  /// Of a message that is not whole yet.
+  public var partialBytes: Int { bytes.count }
 
   /// `now` in µs since 2000-01-01 UTC: the time of values that have none.
   public mutating func received(_ more: [UInt8], now: Int64) -> [DeliveryAction] {

@@ -25,6 +25,7 @@ func checkDatabase(_ configuration: NodeConfiguration, _ tool: Tool, _ checkup: 
   checkup.begin("what is monitored")
   try checkHosts(&session, deadline, &checkup)
   try checkRejected(&session, deadline, &checkup)
+  try checkQuarantine(&session, deadline, &checkup)
   checkup.begin("retention")
   try checkRetention(&session, deadline, &checkup)
 }

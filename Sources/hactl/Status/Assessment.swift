@@ -104,6 +104,11 @@ extension Situation {
         "hactl resume")
     }
     if let own { addOwn(own, bad, warn) }
+    if let count = view?.quarantined, count > 0 {
+      warn(
+        "\(count) in quarantine: a worker crashed twice with it in hand, its sender is refused",
+        "hactl quarantine; report the bug, upgrade, then hactl quarantine release ID")
+    }
     return found.filter(\.bad) + found.filter { !$0.bad }
   }
 

@@ -43,6 +43,8 @@ struct ClusterView: Codable, Equatable, Sendable {
   var excluded: [Excluded]
   var nodes: [NodeRow]
   var lastTakeover: NodeStatus.Takeover?
+  /// Items that are refused because workers crashed with them in hand.
+  var quarantined: Int64 = 0
 }
 
 func readCluster(_ session: inout Connection, deadline: BootInstant) throws(PostgresError) -> ClusterView {
@@ -85,6 +87,10 @@ func readCluster(_ session: inout Connection, deadline: BootInstant) throws(Post
       epoch: row.integer(0) ?? 0, node: row[1] ?? "", at: row[2] ?? "", reason: row[3] ?? "",
       phases: phases(json: row[4]))
   }
+  // A schema that is older than this tool has no quarantine.
+  let quarantined = try? session.run(
+    "SELECT count(*) FROM ingest.quarantine AS q WHERE q.released_at IS NULL", deadline: deadline)
+  view.quarantined = quarantined?.scalar.flatMap { Int64($0) } ?? 0
   return view
 }
 

@@ -1,0 +1,12 @@
+// standwatchd with a planted trap: it crashes on whatever holds the marker, as it would of a bug in a decoder. For tests
+// of crash loops alone; it is not installed.
+import Node
+import Platform
+
+private let trap = PlantedTrap(marker: "standwatch-planted-trap")
+private let words = Array(CommandLine.arguments.dropFirst())
+private let path = words.firstIndex(of: "--config").flatMap { words.indices.contains($0 + 1) ? words[$0 + 1] : nil }
+
+exitProcess(
+  words.contains("--worker")
+    ? runWorker(configurationPath: path ?? "", trap: trap) : runNode(configurationPath: path ?? ""))
