@@ -49,7 +49,8 @@ extension OTLPDecoder {
     }
     guard let kind else { return }
     for part in parts {
-      for point in try ranges(of: 1, in: part) {
+      var points = WireCursor(part)
+      while let point = try next(1, &points) {
         beginItem()
         if head.name.isEmpty {
           try refuse("a metric has no name", point)
