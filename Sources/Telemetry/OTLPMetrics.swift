@@ -40,7 +40,8 @@ extension OTLPDecoder {
           guard let found = MetricKind(rawValue: field.number) else { continue }
           if found != kind { parts = [] }
           kind = found
-          parts.append(part)
+          // An empty one has no points, and there may be millions.
+          if !part.isEmpty { parts.append(part) }
         }
       }
       for part in parts { try readAggregation(part, &head) }

@@ -6,6 +6,12 @@
 import Glibc
 
 let arguments = CommandLine.arguments
+// libFuzzer starts itself anew to merge corpora, and knows nothing of the first argument.
+if let name = unsafe getenv("STANDWATCH_FUZZER_DECODER").map({ unsafe String(cString: $0) }),
+  let decoder = FuzzedDecoders.all.first(where: { $0.name == name })
+{
+  exit(Fuzzer.run(decoder, arguments))
+}
 switch arguments.dropFirst().first {
 case "--list": for decoder in FuzzedDecoders.all { print(decoder.name, decoder.longest) }
 case "--words":
