@@ -92,3 +92,16 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// `scripts/fuzz` builds the decoders' fuzzer from the sources whose tests replay its corpora.
+let fuzzed: [Target.Dependency] = ["Agent", "Compression", "Configuration", "Election", "Platform", "Telemetry"]
+if Context.environment["STANDWATCH_FUZZER"] == nil {
+  package.targets.append(
+    .testTarget(
+      name: "FuzzTests", dependencies: fuzzed + ["HTTPServer", "Node"], path: "Tests/Fuzz", exclude: ["Corpora", "Entry"], swiftSettings: strict))
+} else {
+  package.targets.append(
+    .executableTarget(
+      name: "standwatch-fuzz", dependencies: fuzzed, path: "Tests/Fuzz", exclude: ["Corpora", "Replay"],
+      swiftSettings: strict))
+}

@@ -10,48 +10,65 @@ enum InfluxLineEnd: Equatable {
   case incomplete
 }
 
-/// The end of the line that begins at `start` of `bytes[..<end]`.
-///
-/// The answer depends on the bytes only, not on how they were cut: a quoted string that is not closed within `maxLine`
-/// bytes, or before the end of everything (`isLast`), is none, and its line ends at the first newline.
+/// The end of the line that begins at `start` of `bytes[..<end]`, where nothing of it was looked at before.
 func influxLineEnd(_ bytes: [UInt8], _ start: Int, _ end: Int, maxLine: Int, isLast: Bool) -> InfluxLineEnd {
-  let limit = min(end, start + maxLine + 1)
-  var at = start
-  while at < limit, bytes[at] == 0x20 || bytes[at] == 0x09 { at += 1 }
-  if at < limit, bytes[at] == UInt8(ascii: "#") {
-    if let newline = newline(bytes, at, limit) { return .at(newline) }
-  } else {
-    var isInFields = false
-    var isOpen = false
-    var previous: UInt8 = 0
-    scan: while at < limit {
-      let c = bytes[at]
-      switch c {
-      case 0x0a: return .at(at)
-      case UInt8(ascii: "\\") where at + 1 < limit && bytes[at + 1] != 0x0a:
-        previous = 0
-        at += 2
-        continue scan
-      case 0x20: isInFields = true
-      case UInt8(ascii: "\"") where isInFields && previous == UInt8(ascii: "="):
-        guard let close = closingQuote(bytes, at + 1, limit) else {
-          isOpen = true
-          break scan
+  var scan = InfluxLineScan()
+  return scan.end(bytes, start, end, maxLine: maxLine, isLast: isLast)
+}
+
+/// Progress through one line that is not whole yet: each byte of it is looked at once, however it trickles in.
+struct InfluxLineScan: Equatable, Sendable {
+  private enum Place { case beginning, comment, points, string }
+  private var place = Place.beginning
+  /// Of the next byte, from the line's beginning; may lie behind what has come.
+  private(set) var at = 0
+  private var isInFields = false
+  private var previous: UInt8 = 0
+
+  /// The end of the line that begins at `start` of `bytes[..<end]`. To be called again with more bytes behind the same
+  /// ones.
+  ///
+  /// The answer depends on the bytes only, not on how they were cut: a quoted string that is not closed within `maxLine`
+  /// bytes, or before the end of everything (`isLast`), is none, and its line ends at the first newline.
+  mutating func end(_ bytes: [UInt8], _ start: Int, _ end: Int, maxLine: Int, isLast: Bool) -> InfluxLineEnd {
+    let limit = min(end, start + maxLine + 1)
+    let isWindowFull = end - start > maxLine
+    while start + at < limit {
+      let c = bytes[start + at]
+      switch place {
+      case .beginning:
+        if c == 0x20 || c == 0x09 { at += 1 } else { place = c == UInt8(ascii: "#") ? .comment : .points }
+      case .comment:
+        if c == 0x0a { return .at(start + at) }
+        at += 1
+      case .string:
+        at += c == UInt8(ascii: "\\") ? 2 : 1
+        if c == UInt8(ascii: "\"") { (place, previous) = (.points, c) }
+      case .points:
+        if c == 0x0a { return .at(start + at) }
+        if c == UInt8(ascii: "\\") {
+          // What it stands before decides, and may not have come yet.
+          guard start + at + 1 < limit else {
+            if isLast || isWindowFull { at += 1 } else { return .incomplete }
+            continue
+          }
+          let isEscape = bytes[start + at + 1] != 0x0a
+          (at, previous) = (at + (isEscape ? 2 : 1), isEscape ? 0 : c)
+          continue
         }
-        at = close
-      default: break
+        if c == 0x20 { isInFields = true }
+        if c == UInt8(ascii: "\"") && isInFields && previous == UInt8(ascii: "=") { place = .string }
+        previous = c
+        at += 1
       }
-      previous = c
-      at += 1
     }
+    // Neither a newline outside of strings was found nor, perhaps, the end of a string.
+    if !isWindowFull && !isLast { return .incomplete }
     // Everything was read: the newlines before lie in strings that are whole.
-    if isLast && !isOpen && limit == end && end - start <= maxLine { return .at(end) }
+    if isLast && place != .string && !isWindowFull { return .at(end) }
+    if let newline = newline(bytes, start, limit) { return .at(newline) }
+    return isWindowFull ? .tooLong : .at(end)
   }
-  // Neither a newline outside of strings was found nor, perhaps, the end of a string.
-  let isWindowFull = end - start > maxLine
-  if !isWindowFull && !isLast { return .incomplete }
-  if let newline = newline(bytes, start, limit) { return .at(newline) }
-  return isWindowFull ? .tooLong : .at(end)
 }
 
 private func newline(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
@@ -59,14 +76,6 @@ private func newline(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
   while at < end {
     if bytes[at] == 0x0a { return at }
     at += 1
-  }
-  return nil
-}
-private func closingQuote(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
-  var at = start
-  while at < end {
-    if bytes[at] == UInt8(ascii: "\"") { return at }
-    at += bytes[at] == UInt8(ascii: "\\") ? 2 : 1
   }
   return nil
 }

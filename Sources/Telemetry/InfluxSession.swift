@@ -5,6 +5,8 @@ public struct InfluxSession: Sendable {
   private let limits: DeliveryLimits
   private let peer: String
   private var pending: [UInt8] = []
+  /// Through the first line of `pending`.
+  private var scan = InfluxLineScan()
   /// The rest of an overlong line is to be dropped.
   private var isSkipping = false
   private var last = 0
@@ -65,7 +67,9 @@ public struct InfluxSession: Sendable {
         at = newline + 1
         continue lines
       }
-      switch influxLineEnd(pending, at, pending.count, maxLine: InfluxWrite.maxLine, isLast: isLast) {
+      let lineEnd = scan.end(pending, at, pending.count, maxLine: InfluxWrite.maxLine, isLast: isLast)
+      if lineEnd != .incomplete { scan = InfluxLineScan() }
+      switch lineEnd {
       case .at(let end):
         write.add(pending, at, end, context)
         at = end + 1

@@ -215,12 +215,17 @@ public struct NativeDecoder: ~Copyable {
   }
 
   /// Sets the line aside under its seq; without a seq that can be trusted the connection can't go on.
+  ///
+  /// Of a line that is too long only so much is looked at and kept as is there in any case, so that the same bytes are
+  /// refused in the same way however they came.
   @inline(never) private mutating func refuse(
     _ bytes: RawSpan, _ start: Int, _ end: Int, _ fault: LineFault, _ cursor: inout NativeCursor, _ batch: inout Batch
   ) -> Decoded? {
     var seq: Int64 = 0
+    let isTooLong = end - start > maxLine
+    let kept = isTooLong ? start + min(1024, maxLine) : end
     if cursor.stream != Batch.noStream {
-      guard let found = findSeq(bytes, start, end) else {
+      guard let found = findSeq(bytes, start, isTooLong ? start + maxLine : end) else {
         return .failed(.unreadable(expected: cursor.next, fault))
       }
       if found != cursor.next { return .failed(.gap(expected: cursor.next, found: found)) }
@@ -230,7 +235,7 @@ public struct NativeDecoder: ~Copyable {
     }
     batch.addRejected(
       stream: cursor.stream, seq: seq, source: cursor.source, reason: fault.description,
-      raw: bytes.extracting(start..<end))
+      raw: bytes.extracting(start..<kept))
     cursor.next += 1
     refused += 1
     return nil
@@ -244,7 +249,7 @@ public struct NativeDecoder: ~Copyable {
     if !cursor.isSkipping {
       guard end - start > maxLine || buffer.isFull else { return .incomplete }
       let stop = buffer.withBytes { bytes in
-        refuse(bytes, start, min(end, start + 1024), LineFault(.tooLong), &cursor, &batch)
+        refuse(bytes, start, end, LineFault(.tooLong), &cursor, &batch)
       }
       if let stop { return stop }
       cursor.isSkipping = true
@@ -260,8 +265,9 @@ public struct NativeDecoder: ~Copyable {
       if prefix(word(bytes, at), 6) == key("\"seq\":") {
         at += 6
         skipBlanks(bytes, &at)
-        // A seq that can't be read is as good as none.
-        return try? scanWhole(bytes, &at)
+        // A seq that can't be read is as good as none, and so is one whose end is not there.
+        let seq = try? scanWhole(bytes, &at)
+        return at < end ? seq : nil
       }
       at += 1
     }

@@ -122,18 +122,22 @@ public struct OTLPDecoder {
   // MARK: the way down; field numbers are the same for the three signals
 
   private mutating func decodeRequest() throws(OTLPFault) {
-    for range in try ranges(of: 1, in: 0..<bytes.count) { try decodeResource(range) }
+    var resources = WireCursor(0..<bytes.count)
+    while let range = try next(1, &resources) { try decodeResource(range) }
   }
   private mutating func decodeResource(_ range: Range<Int>) throws(OTLPFault) {
     resource = Resource()
-    for part in try ranges(of: 1, in: range) {
-      for attribute in try ranges(of: 1, in: part) {
+    var resources = WireCursor(range)
+    while let part = try next(1, &resources) {
+      var attributes = WireCursor(part)
+      while let attribute = try next(1, &attributes) {
         do throws(WireFault) { try readResourceAttribute(attribute) } catch { throw .wire(error) }
       }
     }
     if resource.app.isEmpty { resource.app = "unknown_service" }
     if resource.host.isEmpty { resource.host = OTLPDecoder.name(client) }
-    for part in try ranges(of: 2, in: range) { try decodeScope(part) }
+    var scopes = WireCursor(range)
+    while let part = try next(2, &scopes) { try decodeScope(part) }
   }
   private mutating func readResourceAttribute(_ range: Range<Int>) throws(WireFault) {
     let (key, value) = try member(range)
@@ -150,10 +154,12 @@ public struct OTLPDecoder {
   }
   private mutating func decodeScope(_ range: Range<Int>) throws(OTLPFault) {
     scope = JSONObject()
-    for part in try ranges(of: 1, in: range) {
+    var scopes = WireCursor(range)
+    while let part = try next(1, &scopes) {
       do throws(WireFault) { try readScope(part) } catch { throw .wire(error) }
     }
-    for part in try ranges(of: 2, in: range) {
+    var items = WireCursor(range)
+    while let part = try next(2, &items) {
       switch signal {
       case .logs: try decodeLog(part)
       case .metrics: try decodeMetric(part)
@@ -173,18 +179,17 @@ public struct OTLPDecoder {
     }
   }
 
-  /// Where the fields with this number are, in order. All fields of the message are walked, and so checked.
-  func ranges(of number: UInt32, in message: Range<Int>) throws(OTLPFault) -> [Range<Int>] {
-    var cursor = WireCursor(message)
-    var found: [Range<Int>] = []
+  /// Where the next field with this number is, or nil. All fields of the message are walked, and so checked; no list is
+  /// made of them, as a message of millions of empty ones is small.
+  func next(_ number: UInt32, _ cursor: inout WireCursor) throws(OTLPFault) -> Range<Int>? {
     do throws(WireFault) {
       while let field = try cursor.next(in: bytes) {
-        if field.number == number, let range = field.range { found.append(range) }
+        if field.number == number, let range = field.range { return range }
       }
     } catch {
       throw .wire(error)
     }
-    return found
+    return nil
   }
 
   // MARK: what the readers of items tell

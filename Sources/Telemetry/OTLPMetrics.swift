@@ -40,7 +40,8 @@ extension OTLPDecoder {
           guard let found = MetricKind(rawValue: field.number) else { continue }
           if found != kind { parts = [] }
           kind = found
-          parts.append(part)
+          // An empty one has no points, and there may be millions.
+          if !part.isEmpty { parts.append(part) }
         }
       }
       for part in parts { try readAggregation(part, &head) }
@@ -49,7 +50,8 @@ extension OTLPDecoder {
     }
     guard let kind else { return }
     for part in parts {
-      for point in try ranges(of: 1, in: part) {
+      var points = WireCursor(part)
+      while let point = try next(1, &points) {
         beginItem()
         if head.name.isEmpty {
           try refuse("a metric has no name", point)

@@ -54,6 +54,9 @@ func syslogFrame(_ bytes: RawSpan, _ start: Int, _ end: Int) -> SyslogFrame {
 }
 
 extension SyslogDecoder {
+  /// Bytes of a message that are looked at: what is behind them could change nothing, even of a last character.
+  private var mostOfMessage: Int { maxMessage + 4 }
+
   /// Decodes the whole messages of a TCP connection's buffer into the log table.
   ///
   /// `now` is the wall clock in µs since 2000-01-01 UTC. Nothing is ever refused: what is no syslog at all becomes a
@@ -83,22 +86,23 @@ extension SyslogDecoder {
       case .separators(let count): buffer.consume(to: start + count)
       case .counted(let header, let count):
         let first = start + header
-        if end - first < count && end - first <= maxMessage && !buffer.isFull { return .incomplete }
+        if end - first < count && end - first <= mostOfMessage && !buffer.isFull { return .incomplete }
         let whole = min(count, end - first)
-        buffer.withBytes { message($0, first..<first + whole, count, cursor.peer, now, &batch) }
+        let used = first..<first + min(whole, mostOfMessage)
+        buffer.withBytes { message($0, used, count, cursor.peer, now, &batch) }
         buffer.consume(to: first + whole)
         cursor.skip = count - whole
       case .line:
-        if let newline = buffer.lineEnd() {
-          buffer.withBytes { message($0, start..<newline, newline - start, cursor.peer, now, &batch) }
-          buffer.consume(to: newline + 1)
-        } else {
-          if end - start <= maxMessage && !buffer.isFull { return .incomplete }
-          // How long it will be is not known yet.
-          buffer.withBytes { message($0, start..<end, end - start + 1, cursor.peer, now, &batch) }
-          buffer.consume(to: end)
-          cursor.isSkippingLine = true
-        }
+        let newline = buffer.lineEnd()
+        let count = (newline ?? end) - start
+        if newline == nil && count <= mostOfMessage && !buffer.isFull { return .incomplete }
+        let used = start..<start + min(count, mostOfMessage)
+        // How long it will be is not known yet; where it is known nothing else is said, so that the same bytes are the
+        // same message however they came.
+        let announced = newline == nil || count > used.count ? used.count + 1 : count
+        buffer.withBytes { message($0, used, announced, cursor.peer, now, &batch) }
+        buffer.consume(to: newline.map { $0 + 1 } ?? end)
+        cursor.isSkippingLine = newline == nil
       }
     }
   }

@@ -39,6 +39,7 @@ def the_picture(test, site, text):
 
 # Blocks that run elsewhere, and where.
 ELSEWHERE = {("README.md", "scripts/demo"): "test_tools.py", ("README.md", "scripts/test"): "the gate itself",
+             ("README.md", "scripts/fuzz"): "the gate itself",
              ("README.md", ".build/release/hasim"): "test_tools.py",
              ("ha/AGENT.md", "collect: {"): "Tests/AgentTests/HostTests.swift"}
 
