@@ -80,7 +80,7 @@ def configure(test, site, text):
         test.assertEqual(site.run(name, "stat -c '%U %G %a' /run/standwatch")[1].strip(), "root standwatch 1775")
 
 
-@step("README.md", "openssl")
+@step("README.md", "openssl rand")
 def share_the_key(test, site, text):
     site.run("a", text)
     for name in ("a", "b"):

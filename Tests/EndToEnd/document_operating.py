@@ -104,7 +104,7 @@ def an_agent_over_tls(test, site, text):
     path = "/etc/standwatch-agent/agent.json5"
     site.write("client", path, re.sub(r"^  servers: .*\n", lambda found: found[0] + text, site.read("client", path),
                                       flags=re.MULTILINE))
-    site.run("client", "standwatch-agent --check && systemctl start standwatch-agent")
+    site.run("client", "standwatch-agent --check && systemctl enable --now standwatch-agent")
     wait_until(lambda: "all is well" in site.run("client", "standwatch-agent --status", check=False)[1], 20,
                lambda: site.run("client", "standwatch-agent --status", check=False)[1])
     site.run("client", "systemctl stop standwatch-agent")

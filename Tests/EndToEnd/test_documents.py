@@ -67,6 +67,7 @@ INLINE = {
         "hactl quarantine release ID": "test_poison.py",
         "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
         "hactl COMMAND --help": "the_help", "hactl no-promote NODE --off": "day_to_day",
+        "standwatchd --check": "check_the_configuration",
         "systemctl restart postgresql": "encrypt",
         "journalctl -u standwatchd": "systemd's own, for the unit's name",
     },
