@@ -65,9 +65,10 @@ public struct SocketAddress: Sendable, Equatable, Hashable, CustomStringConverti
   }
 }
 
-/// Opens a listening TCP or unix socket. `freeBind` allows an address that is not there yet.
+/// Opens a listening TCP or unix socket. After a takeover thousands of senders come at once: a short `backlog` would drop
+/// their packets, which costs each a second. `freeBind` allows an address that is not there yet.
 public func listenStream(
-  _ address: SocketAddress, backlog: Int32 = 1024, freeBind: Bool = false
+  _ address: SocketAddress, backlog: Int32 = 4096, freeBind: Bool = false
 ) throws(SystemError) -> Descriptor {
   let socket = try openSocket(address, Int32(SOCK_STREAM.rawValue))
   _ = sw_set_int_option(socket.raw, SOL_SOCKET, SO_REUSEADDR, 1)

@@ -18,10 +18,15 @@ struct Fleet: ~Copyable {
   private var poller: Poller
   private let signals: SignalDescriptor
   private var cursor = 0
+  /// Sources that may have something to send since they were last looked at: thousands are not looked at each round.
+  private var stirred: [Int] = []
+  private var isStirred: [Bool]
   private var asked: Int64 = 0
   private var stop = Stop.running
   // Bytes made ahead of the socket with --rate max: enough to fill it, little enough to stay in the cache.
   private static let aheadBytes = 128 << 10
+  // One thread stands in for thousands of hosts: more attempts than it can see answered in time would all be given up.
+  private static let connectingAtOnce = 200
   private static let signalToken = UInt64.max
 
   init(_ options: LoadOptions, run: String) throws(SystemError) {
@@ -38,6 +43,7 @@ struct Fleet: ~Copyable {
     ended = now
     // All backlogs together stay below some 300 MB.
     let capacity = max(256, min(65_536, Int64(2_000_000 / options.sources)))
+    isStirred = Array(repeating: false, count: options.sources)
     sources = (0..<options.sources).map { index in
       Source(
         index: index, name: "\(options.name)-\(run)/\(index)",
@@ -57,7 +63,7 @@ struct Fleet: ~Copyable {
       if stop == .running { makeRecords(now) }
       if now.milliseconds(since: lastTick) >= 5 {
         lastTick = now
-        for source in sources { source.tick(now, poller, tally) }
+        tick(now)
       }
       if stop != .running {
         let until = drainUntil ?? now.adding(milliseconds: Int64(options.drainSeconds * 1000))
@@ -75,6 +81,15 @@ struct Fleet: ~Copyable {
     tally.finish()
   }
 
+  private func tick(_ now: BootInstant) {
+    var connecting = sources.count { $0.isConnecting }
+    for source in sources {
+      if source.isConnecting { connecting -= 1 }
+      source.tick(now, poller, tally, mayConnect: connecting < Self.connectingAtOnce)
+      if source.isConnecting { connecting += 1 }
+    }
+  }
+
   private mutating func handleEvents(_ count: Int) {
     let now = BootInstant.now()
     for index in 0..<count {
@@ -83,6 +98,7 @@ struct Fleet: ~Copyable {
         while signals.next() != nil { finish(.signalled, now) }
       } else {
         sources[Int(event.token)].handle(event, now, poller, tally)
+        stir(Int(event.token))
       }
     }
     tally.endRound(now)
@@ -112,24 +128,36 @@ struct Fleet: ~Copyable {
       makeInTurn(min(due, left), timestamp)
       heldBack += max(0, min(due, left) - (made - before))
     } else {
-      for source in sources where left > 0 {
+      for index in stirred where left > 0 {
         let before = made
-        fill(source, left, timestamp)
+        fill(sources[index], left, timestamp)
         left -= made - before
       }
     }
-    for source in sources where source.isStreaming && source.backlog.unsentBytes > 0 {
-      source.flush(now, poller, tally)
+    var again: [Int] = []
+    for index in stirred {
+      let source = sources[index]
+      if source.isStreaming && source.backlog.unsentBytes > 0 { source.flush(now, poller, tally) }
+      // Without a rate a source whose socket took everything has more at once; a full socket says when it has room.
+      isStirred[index] = options.rate == nil && source.isStreaming && source.backlog.unsentBytes == 0
+      if isStirred[index] { again.append(index) }
     }
+    stirred = again
+  }
+  private mutating func stir(_ index: Int) {
+    guard !isStirred[index] else { return }
+    isStirred[index] = true
+    stirred.append(index)
   }
 
   /// One record from each source after the other.
   private mutating func makeInTurn(_ count: Int64, _ timestamp: [UInt8]) {
     for _ in 0..<max(0, count) {
-      let source = sources[cursor]
+      let index = cursor
       cursor = cursor + 1 == sources.count ? 0 : cursor + 1
-      guard source.backlog.room > 0 else { continue }
-      make(source, timestamp)
+      guard sources[index].backlog.room > 0 else { continue }
+      make(sources[index], timestamp)
+      stir(index)
     }
   }
   private mutating func fill(_ source: Source, _ most: Int64, _ timestamp: [UInt8]) {

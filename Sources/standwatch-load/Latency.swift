@@ -5,6 +5,7 @@ import Platform
 struct Flights {
   private var waiting: [(through: Int64, at: BootInstant)] = []
   private var head = 0
+  var isEmpty: Bool { head == waiting.count }
 
   mutating func add(through seq: Int64, at now: BootInstant) {
     // Bounded: what is sent while a thousand batches wait is not timed.

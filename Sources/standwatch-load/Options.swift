@@ -135,8 +135,8 @@ private func parseLoad(_ given: Arguments) throws(UsageError) -> LoadOptions {
   }
   guard !options.targets.isEmpty else { throw UsageError("--target ADDRESS:PORT is missing; see --help") }
   if options.amount == Amount() { options.amount.seconds = 10 }
-  // As fast as it goes, replies queue behind what the node is still to read.
-  options.deadAfterMilliseconds = deadAfter ?? (options.rate == nil ? 3000 : 300)
+  // As fast as it goes, replies queue behind what the node is still to read; thousands of sources share this thread.
+  options.deadAfterMilliseconds = deadAfter ?? (options.rate == nil ? 3000 : 300 + Int64(options.sources / 5))
   return options
 }
 
@@ -210,7 +210,8 @@ let helpText = """
     --drain S              how long to wait for the last acknowledgements (15)
     --token-file FILE      the token that all sources show (hactl token add 'load*'); a file, so that no list of
                            processes has it
-    --dead-after MS        silence after which a connection is given up (300; 3000 with --rate max)
+    --dead-after MS        silence after which a connection is given up (300 and a millisecond per five sources; 3000
+                           with --rate max)
 
   Proof and report:
     --database CONNINFO    compare with what this PostgreSQL holds

@@ -38,6 +38,8 @@ final class Source {
   private var filled = 0
   private var lastHeard: BootInstant
   private var lastPing: BootInstant
+  /// Since when an answer is owed and nothing has been heard; nil while nothing is owed.
+  private var owedSince: BootInstant?
   private var pings: Int64 = 0
   private var failures = 0
   private var random: UInt64
@@ -62,12 +64,13 @@ final class Source {
   }
 
   var isStreaming: Bool { phase == .streaming }
+  var isConnecting: Bool { if case .connecting = phase { true } else { false } }
 
-  /// What is due by the clock: retries, attempts to abandon, pings, silence.
-  func tick(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally) {
+  /// What is due by the clock: retries (where it `mayConnect`), attempts to abandon, pings, silence.
+  func tick(_ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally, mayConnect: Bool) {
     switch phase {
     case .idle(let retry):
-      if now >= retry { connect(now, poller, tally) }
+      if now >= retry && mayConnect { connect(now, poller, tally) }
     case .connecting(let abandon):
       // The time has been spent already: the next attempt follows at once.
       if now >= abandon {
@@ -76,16 +79,22 @@ final class Source {
       }
     case .greeting, .streaming:
       // Syslog never answers; there the kernel's user timeout has to do.
-      let silent = wire == .native ? now.milliseconds(since: lastHeard) : 0
-      if silent >= Double(settings.deadAfterMilliseconds) {
-        return lose("silent for \(Int(silent)) ms", now, poller, tally, again: .now)
+      guard wire == .native else { return }
+      // A welcome waits for COMMIT, behind those of all others who come at once after a takeover. The pings meanwhile are
+      // for the kernels: that of a node which lost the address or its worker resets the connection.
+      let bound = max(settings.deadAfterMilliseconds, phase == .greeting ? settings.welcomeMilliseconds : 0)
+      if let owedSince, now.milliseconds(since: owedSince) >= Double(bound) {
+        return lose("silent for \(Int(now.milliseconds(since: owedSince))) ms", now, poller, tally, again: .now)
       }
-      if silent >= Double(settings.pingMilliseconds), control.isEmpty,
-        now.milliseconds(since: lastPing) >= Double(settings.pingMilliseconds)
+      // As an agent does: often while it waits for an answer, seldom while there is nothing to say.
+      let patience = Double(owedSince == nil ? settings.idlePingMilliseconds : settings.pingMilliseconds)
+      if now.milliseconds(since: lastHeard) >= patience, now.milliseconds(since: lastPing) >= patience,
+        control.isEmpty
       {
         lastPing = now
         pings += 1
         control = pingLine(pings)
+        owe(now)
         flush(now, poller, tally)
       }
     }
@@ -134,7 +143,9 @@ final class Source {
 
   private func handedOver(_ now: BootInstant) {
     switch wire {
-    case .native: flights.add(through: backlog.lastSendable, at: now)
+    case .native:
+      flights.add(through: backlog.lastSendable, at: now)
+      owe(now)
     case .syslog: _ = backlog.acknowledge(through: backlog.lastSendable)
     }
   }
@@ -158,7 +169,8 @@ final class Source {
       wantsWrite = true
       // A packet that met no address is not sent again for a second: the first attempts are short.
       let patience = failures < 20 ? jittered(settings.firstConnectMilliseconds) : settings.connectMilliseconds
-      phase = .connecting(abandon: now.adding(milliseconds: patience))
+      // Counted from now: many sources connect in one round.
+      phase = .connecting(abandon: .after(milliseconds: patience))
     } catch {
       lose(error.description, now, poller, tally, again: .soon)
     }
@@ -178,12 +190,20 @@ final class Source {
       return
     }
     control = Hello(source: name, stream: stream, oldest: backlog.acked + 1, token: token).line
+    owe(now)
+  }
+
+  private func owe(_ now: BootInstant) {
+    if owedSince == nil { owedSince = now }
   }
 
   private func lose(
     _ reason: String, _ now: BootInstant, _ poller: borrowing Poller, _ tally: Tally, again: Again
   ) {
+    // What was given up holds no port of this host for a minute: thousands of sources share them.
+    if wire == .native, let rawSocket { resetOnClose(rawSocket) }
     close(poller)
+    owedSince = nil
     switch again {
     case .atOnce: phase = .idle(retry: now)
     case .now where failures == 0: phase = .idle(retry: now)
@@ -220,7 +240,9 @@ final class Source {
       case .done(let count):
         lastHeard = now
         filled += count
+        owedSince = nil
         guard takeLines(now, poller, tally) else { return }
+        if !flights.isEmpty { owe(now) }
         if filled == input.count { return lose("a reply of \(filled) bytes", now, poller, tally, again: .soon) }
       case .wouldBlock: return
       case .closed: return lose("closed by the node", now, poller, tally, again: .now)
@@ -287,5 +309,7 @@ struct SourceSettings {
   var firstConnectMilliseconds: Int64 = 30
   var connectMilliseconds: Int64 = 150
   var pingMilliseconds: Int64 = 100
+  var idlePingMilliseconds: Int64 = 2000
+  var welcomeMilliseconds: Int64 = 3000
   var deadAfterMilliseconds: Int64
 }

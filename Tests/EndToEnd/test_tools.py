@@ -3,12 +3,15 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 import urllib.request
 
 from documents import block, read
 from support import ROOT
+
+from lab import figures
 
 
 class Tools(unittest.TestCase):
@@ -70,8 +73,28 @@ class Tools(unittest.TestCase):
                     self.assertRegex(said, r"queues_at_risk .* ms  aim 200")
                     self.assertRegex(said, r"raw mean by minute of one, one hour .* ms  aim 300")
                     continue
+                if kind == "report":
+                    said = self.run_here(f"{command} --only ingest --seconds 2 --no-build")
+                    self.assertRegex(said, r"\| native, 8 sources \| on \| [\d,]+ \|")
+                    continue
                 more = "--trials 1" if kind == "failover" else "--seconds 2"
                 self.assertRegex(self.run_here(f"{command} {more} --no-build"), r"lost 0, doubled 0")
+
+    def test_the_tables_of_the_figures_are_replaced_between_their_markers_and_nowhere_else(self):
+        with tempfile.NamedTemporaryFile("w+", suffix=".md") as file:
+            file.write(read("README.md"))
+            file.flush()
+            for name in ("failover", "rivals", "ingest"):
+                figures.put(name, [f"| {name} |"], file.name)
+            figures.put("rivals", ["| again |"], file.name)
+            with open(file.name, encoding="utf-8") as changed:
+                text = changed.read()
+            self.assertIn("<!-- scripts/bench report: rivals -->\n| again |\n<!-- end -->\n", text)
+            self.assertNotIn("| rivals |", text)
+            marked = r"(?s)<!-- scripts/bench report: \w+ -->\n.*?<!-- end -->\n"
+            self.assertEqual(re.sub(marked, "", text), re.sub(marked, "", read("README.md")))
+            with self.assertRaises(RuntimeError):
+                figures.put("weather", [], file.name)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ final class Shipper {
   private static let outgoingLimit = 256 << 10
   private static let pingMilliseconds: Int64 = 100
   private static let silentMilliseconds: Int64 = 700
+  /// A welcome waits for COMMIT, behind those of all agents that come at once after a takeover. The pings meanwhile are for
+  /// the kernels: that of a node which lost the address, or its worker, resets the connection.
+  private static let welcomeMilliseconds: Int64 = 3000
+  private static let greetingPingMilliseconds: Int64 = 300
   private static let connectMilliseconds: Int64 = 150
   /// Between attempts with a token that was refused: somebody has to bring another one.
   private static let refusedMilliseconds: Int64 = 5000
@@ -63,6 +67,7 @@ final class Shipper {
   private var lastHeard: BootInstant
   /// When a ping was sent that nothing came after yet.
   private var pinged: BootInstant?
+  private var lastPing: BootInstant
   private var pings: Int64 = 0
   /// Behind this hole the service has to be told what is missing, when all before is acknowledged.
   private var hole: Int64?
@@ -78,7 +83,7 @@ final class Shipper {
     tokenFile = settings.tokenFile
     let now = BootInstant.now()
     phase = .idle(retry: now)
-    lastHeard = now
+    (lastHeard, lastPing) = (now, now)
   }
 
   /// Until a note says stop.
@@ -111,6 +116,7 @@ final class Shipper {
     switch phase {
     case .idle(let retry): retry
     case .connecting(let abandon): abandon
+    case .greeting where pinged != nil: lastPing.adding(milliseconds: Self.greetingPingMilliseconds)
     case .greeting, .streaming: pinged.map { $0.adding(milliseconds: Self.silentMilliseconds) } ?? nextPing
     }
   }
@@ -130,15 +136,24 @@ final class Shipper {
         if failures <= 2 * servers.count { connect(now) }
       }
     case .greeting, .streaming:
-      if let pinged {
-        if now.milliseconds(since: pinged) >= Double(Self.silentMilliseconds) { lose("no answer to a ping", now) }
-      } else if now >= nextPing {
-        pinged = now
-        pings += 1
-        if sent == outgoing.count { (outgoing, sent) = ([], 0) }
-        outgoing += pingLine(pings)
+      guard let pinged else {
+        if now >= nextPing { ping(now) }
+        return
+      }
+      let isGreeting = phase == .greeting
+      if now.milliseconds(since: pinged) >= Double(isGreeting ? Self.welcomeMilliseconds : Self.silentMilliseconds) {
+        lose(isGreeting ? "no welcome" : "no answer to a ping", now)
+      } else if isGreeting, now.milliseconds(since: lastPing) >= Double(Self.greetingPingMilliseconds) {
+        ping(now)
       }
     }
+  }
+  private func ping(_ now: BootInstant) {
+    if pinged == nil { pinged = now }
+    lastPing = now
+    pings += 1
+    if sent == outgoing.count { (outgoing, sent) = ([], 0) }
+    outgoing += pingLine(pings)
   }
 
   // MARK: the connection
@@ -181,7 +196,7 @@ final class Shipper {
       acked = cursor.next - 1
     }
     (outgoing, sent, filled, pings) = ([], 0, 0, 0)
-    (lastHeard, pinged) = (now, nil)
+    (lastHeard, pinged, lastPing) = (now, nil, now)
     outgoing = Hello(source: source, stream: stream, oldest: cursor.next, token: token, live: host).line
   }
   /// Everything up to here is acknowledged or missing, although the segment it is in is still there.
