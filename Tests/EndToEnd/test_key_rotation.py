@@ -74,7 +74,8 @@ class KeyRotation(LabTest):
         first = self.rotate(leader)
         wait_until(lambda: "waiting until" in self.text(first[1]), 20, "the first node waits for the other")
         # A wrapped key is no key: what PostgreSQL has is not what the file has.
-        new = open(os.path.join(leader.folder, "beat.key.next"), encoding="ascii").read().strip()
+        with open(os.path.join(leader.folder, "beat.key.next"), encoding="ascii") as file:
+            new = file.read().strip()
         wrapped = world.database.value("SELECT encode(wrapped, 'hex') FROM ha.key_rotation")
         self.assertNotIn(new, wrapped)
         self.finish(first, self.rotate(world.standby_of(leader)))

@@ -163,7 +163,9 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     #expect(try syslog.line() == nil)
     // New ones are closed at once, and datagrams are dropped and counted.
     for address in [harness.zabbix, harness.forward, harness.syslogTCP, harness.influxTCP] {
-      #expect(try NativeClient(address).line() == nil)
+      // The reset may come before the connect is seen to have succeeded.
+      let line = try? NativeClient(address).line()
+      #expect((line ?? nil) == nil)
     }
     let socket = try bindDatagram(try #require(SocketAddress(host: "127.0.0.1", port: 0)))
     let before = harness.ingest.snapshot().shedMessages

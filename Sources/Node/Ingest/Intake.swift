@@ -68,8 +68,9 @@ final class Intake {
   var connectionLimit = 0
   var window: TimeWindow?
   var undecided: [UndecidedHello] = []
-  /// Whether datagrams are taken: asked of the tokens when they change, not for each.
-  var takesSyslog = false
+  /// Whether datagrams are taken: asked of the tokens when they change, not for each. Nil before they were ever read: then
+  /// listeners whose senders show no token wait.
+  var takesSyslog: Bool?
   /// Times are asked for in microseconds since 2000-01-01 (UTC) by the decoders.
   static let epoch2000Microseconds: Int64 = 946_684_800_000_000
 

@@ -89,6 +89,7 @@ extension Intake {
   }
 
   private func acceptAll(_ listener: Listener, _ wire: WireProtocol) {
+    if takesSyslog == nil, wire != .native || configuration.ingest.allowAnonymous { return pause(listener) }
     // A bound for each turn; the rest is there in the next one.
     for _ in 0..<64 {
       do {

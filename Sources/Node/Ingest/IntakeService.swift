@@ -316,7 +316,7 @@ extension Intake {
 
   func receiveDatagrams(_ listener: Listener) {
     for _ in 0..<settings.datagramsPerTurn {
-      guard window != nil, tokens.table != nil, let front = fronts.first(where: { hasRoomForDatagram($0) }) else {
+      guard window != nil, let takesSyslog, let front = fronts.first(where: { hasRoomForDatagram($0) }) else {
         pause(listener)
         return
       }
@@ -341,7 +341,7 @@ extension Intake {
     return front.hasRoom(batchRows, batchBytes)
   }
   /// Not read for a while: the kernel's buffer is the queue, and what it drops is counted.
-  private func pause(_ listener: Listener) {
+  func pause(_ listener: Listener) {
     guard !listener.isPaused, let index = listeners.firstIndex(where: { $0 === listener }) else { return }
     listener.isPaused = true
     try? poller.modify(listener.descriptor.raw, token: UInt64(index) + 1, for: [])  // at worst it stays readable

@@ -43,6 +43,7 @@ struct TokenRole: ~Copyable {
     while true {
       look()
       let next = BootInstant.after(milliseconds: Self.pollMilliseconds)
+      let lookedAt = BootInstant.now()
       var mustLook = false
       while !mustLook, BootInstant.now() < next {
         _ = waitAny(
@@ -54,7 +55,11 @@ struct TokenRole: ~Copyable {
           }
         }
         guard let session else { continue }
-        if session.connection.takeNotifications() > 0 { mustLook = true }
+        if session.connection.takeNotifications() > 0 {
+          mustLook = true
+          // Anybody may send NOTIFY: however often they do, it is not asked more often than this.
+          sleep(until: lookedAt.adding(milliseconds: 20))
+        }
         // Gone: its descriptor would be readable for ever.
         if !session.connection.isAlive() {
           self.session = nil

@@ -90,6 +90,8 @@ final class IngestHarness: Sendable {
     try wait("listening") { events in
       events.contains { if case .listening(operation, _) = $0 { true } else { false } }
     }
+    // A moment later; until then senders over HTTP are told to come again.
+    try wait("the tokens") { _ in ingest.tokens.judge("swt_", source: "x", peer: "x") != nil }
     return self
   }
   func stop() throws {
