@@ -27,7 +27,8 @@ import Testing
     for size in [1, 7, line.utf8.count] {
       var decoder = SyslogDecoder(window: TimeWindow(from: .min, until: .max), maxMessage: 1024, namesLog2: 10)
       var buffer = LineBuffer(initialCapacity: 64, maximumCapacity: 4096)
-      var (cursor, batch) = (SyslogCursor(peer: "p"), Batch())
+      var cursor = SyslogCursor(peer: "p")
+      var batch = Batch()
       let bytes = Array(line.utf8)
       for start in stride(from: 0, to: bytes.count, by: size) {
         _ = buffer.append(Array(bytes[start..<min(start + size, bytes.count)]).span)

@@ -34,6 +34,8 @@ func check(_ records: [Record]) throws(Broken) {
     let parsed = try parse(line)
     let printed = "\(record) was printed as \(printable(line))"
     if isRefused {
+      // A zero character, which no row can have, is printed as U+FFFD.
+      if String(decoding: line, as: UTF8.self).unicodeScalars.contains("\u{fffd}") { continue }
       try hold(parsed.tables[.rejected] != nil, "a refused record is taken as a line: \(printed)")
     } else {
       try hold(parsed == one, "\(printed), which is\n\(parsed)\nand not\n\(one)")
