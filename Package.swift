@@ -98,7 +98,8 @@ let fuzzed: [Target.Dependency] = ["Agent", "Compression", "Configuration", "Ele
 if Context.environment["STANDWATCH_FUZZER"] == nil {
   package.targets.append(
     .testTarget(
-      name: "FuzzTests", dependencies: fuzzed + ["HTTPServer", "Node"], path: "Tests/Fuzz", exclude: ["Corpora", "Entry"], swiftSettings: strict))
+      name: "FuzzTests", dependencies: fuzzed + ["HTTPServer", "Node"], path: "Tests/Fuzz",
+      exclude: ["Corpora", "Entry"], swiftSettings: strict))
 } else {
   package.targets.append(
     .executableTarget(

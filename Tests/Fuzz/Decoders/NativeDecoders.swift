@@ -103,7 +103,8 @@ extension FuzzedDecoders {
   }
 
   /// An agent takes a line: what it sends is then taken by the node, byte for byte once more by an agent.
-  static let localLines = FuzzedDecoder(name: "local-lines", longest: 8192, words: recordWords) { bytes throws(Broken) in
+  static let localLines = FuzzedDecoder(name: "local-lines", longest: 8192, words: recordWords) {
+    bytes throws(Broken) in
     struct Trace: Equatable {
       var taken: [UInt8]
       var count: Int

@@ -97,7 +97,9 @@ extension FuzzedDecoders {
 
   static let influx = FuzzedDecoder(
     name: "influx", longest: 8192,
-    words: ["cpu,host=a value=1i 1795165200000000000\n", "=\"", "\\\"", "\\ ", "\\,", "=t", "u ", "# ", "message=\"", ",app="]
+    words: [
+      "cpu,host=a value=1i 1795165200000000000\n", "=\"", "\\\"", "\\ ", "\\,", "=t", "u ", "# ", "message=\"", ",app=",
+    ]
   ) { bytes throws(Broken) in
     // In one piece a body and a connection are the same; a body is bounded as a whole.
     var context = InfluxContext(database: InfluxSession.database, peer: "192.0.2.1", now: nine)
@@ -127,7 +129,10 @@ extension FuzzedDecoders {
 
   static let zabbix = FuzzedDecoder(
     name: "zabbix",
-    words: ["ZBXD\u{1}", "{\"request\":\"sender data\",\"data\":[", "\"host\":\"", "\"key\":\"", "\"value\":\"", "\"clock\":", "\"ns\":"]
+    words: [
+      "ZBXD\u{1}", "{\"request\":\"sender data\",\"data\":[", "\"host\":\"", "\"key\":\"", "\"value\":\"", "\"clock\":",
+      "\"ns\":",
+    ]
   ) { bytes throws(Broken) in
     for data in [bytes, ZabbixPacket.packet(bytes)] {
       let trace = try howeverCut(data, each: 4096) { pieces throws(Broken) in

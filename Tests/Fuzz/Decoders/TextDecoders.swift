@@ -11,7 +11,10 @@ private let templates = [
 extension FuzzedDecoders {
   static let exposition = FuzzedDecoder(
     name: "exposition",
-    words: ["# TYPE a counter\n", "# EOF\n", "http_requests_total{code=\"200\"} 1 1395066363000\n", "+Inf", "NaN", "\\n", " # {"]
+    words: [
+      "# TYPE a counter\n", "# EOF\n", "http_requests_total{code=\"200\"} 1 1395066363000\n", "+Inf", "NaN", "\\n",
+      " # {",
+    ]
   ) { bytes throws(Broken) in
     for format in [ExpositionFormat.text, .openMetrics] {
       let found = try Meter.bounded(bytes.count, each: 4096) {
@@ -32,7 +35,10 @@ extension FuzzedDecoders {
 
   static let accessLog = FuzzedDecoder(
     name: "access-log", longest: 2048,
-    words: ["127.0.0.1 - - [20/Nov/2026:09:00:00 +0000] \"GET / HTTP/1.1\" 200 5", "\\x22", "\\\"", " \"-\" \"", "0.001, 0.002"]
+    words: [
+      "127.0.0.1 - - [20/Nov/2026:09:00:00 +0000] \"GET / HTTP/1.1\" 200 5", "\\x22", "\\\"", " \"-\" \"",
+      "0.001, 0.002",
+    ]
   ) { bytes throws(Broken) in
     try hold(templates.count == 4, "\(templates.count) templates of 4 are known")
     for template in templates {
@@ -50,7 +56,9 @@ extension FuzzedDecoders {
 
   static let logLine = FuzzedDecoder(
     name: "log-line", longest: 2048,
-    words: ["2026-11-20T09:00:00.123Z ", "ERROR ", "[warn]", "{\"level\":\"info\",\"msg\":\"", "\"time\":", "\"trace_id\":\""]
+    words: [
+      "2026-11-20T09:00:00.123Z ", "ERROR ", "[warn]", "{\"level\":\"info\",\"msg\":\"", "\"time\":", "\"trace_id\":\"",
+    ]
   ) { bytes throws(Broken) in
     for line in bytes.split(separator: 0x0a) {
       let found = try Meter.bounded(line.count, each: 1024) {
