@@ -33,6 +33,8 @@ extension LeadershipCore {
     switch result {
     case .failed:
       if databaseSuccessAt.map({ $0 <= op.began }) ?? true { databaseFailed = true }
+      // A fence that came to nothing is judged anew on a read that succeeds, not at once and again and again.
+      if case .fence = op.command { window = nil }
     case .read(let read):
       databaseAnswered(at: now)
       if let led = ledTerm?.term, read.cluster.term != led, reading?.cluster.term != read.cluster.term {

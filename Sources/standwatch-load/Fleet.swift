@@ -57,6 +57,7 @@ struct Fleet: ~Copyable {
     ended = began
     var lastTick = BootInstant(nanoseconds: 0)
     var lastProgress = began
+    var lastPositions = began
     var drainUntil: BootInstant?
     while true {
       let now = BootInstant.now()
@@ -74,11 +75,15 @@ struct Fleet: ~Copyable {
         lastProgress = now
         progress(now)
       }
+      if now.milliseconds(since: lastPositions) >= 250 {
+        lastPositions = now
+        tally.positions(sources, now)
+      }
       // A rate is served every millisecond; without one the sockets' readiness drives everything.
       handleEvents(poller.wait(until: now.adding(milliseconds: options.rate == nil ? 5 : 1)))
     }
+    tally.positions(sources, .now())
     for source in sources { source.close(poller) }
-    tally.finish()
   }
 
   private func tick(_ now: BootInstant) {

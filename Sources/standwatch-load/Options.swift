@@ -252,7 +252,8 @@ let helpText = """
   Proof and report:
     --database CONNINFO    compare with what this PostgreSQL holds
     --json FILE            report as JSON; "-" is standard output
-    --timeline FILE        a JSON line per round of acknowledgements: t_ns (CLOCK_BOOTTIME), node, epoch, records
+    --timeline FILE        a JSON line per round of acknowledgements: t_ns (CLOCK_BOOTTIME), node, epoch, records;
+                           every 250 ms one with what each source has made and seen acknowledged
     --quiet                no progress on standard error
 
   watch-address probes an IPv4 address by ARP and reports when which hardware address answered:

@@ -82,6 +82,15 @@ final class Tally {
     }
     round.removeAll(keepingCapacity: true)
   }
+  /// How far every source is, in their order, and the file brought up to date: proofs while the run goes on.
+  func positions(_ sources: [Source], _ now: BootInstant) {
+    guard timeline != nil else { return }
+    let made = sources.map { "\($0.backlog.made)" }.joined(separator: ",")
+    let acked = sources.map { "\($0.backlog.acked)" }.joined(separator: ",")
+    write("{\"t_ns\":\(now.nanoseconds),\"event\":\"positions\",\"made\":[\(made)],\"acked\":[\(acked)]}")
+    finish()
+  }
+  /// Writes out what the timeline still holds back.
   func finish() {
     do throws(SystemError) { try timeline?.flush() } catch { remark("timeline: \(error)") }
   }

@@ -61,6 +61,8 @@ PASSWORD = "lab-only"
 class Database:
     """One server; the login role of the nodes is standwatch_login, the database standwatch."""
 
+    more_settings = ""
+
     def __init__(self, folder, address, network):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
         if not found:
@@ -83,7 +85,7 @@ class Database:
             probe.bind((self.address, 0))
             self.port = probe.getsockname()[1]
         with open(f"{self.data}/postgresql.auto.conf", "a", encoding="utf-8") as file:
-            file.write(SETTINGS + f"listen_addresses = '{self.address}'\nport = {self.port}\n"
+            file.write(SETTINGS + self.more_settings + f"listen_addresses = '{self.address}'\nport = {self.port}\n"
                        f"unix_socket_directories = '{self.folder}'\n")
         with open(f"{self.data}/pg_hba.conf", "w", encoding="utf-8") as file:
             file.write("local all all trust\n"

@@ -24,6 +24,9 @@ class Node:
         self.log = os.path.join(self.folder, "log")
         self.process = None
         self.started = None
+        # Another program than the world's as its daemon, and further environment for it.
+        self.daemon = None
+        self.environment = {}
 
     @property
     def address(self):
@@ -72,8 +75,8 @@ class Node:
             json.dump(settings, file, indent=2)
 
     def start(self):
-        environment = dict(os.environ, SWIFT_BACKTRACE="enable=no")
-        self.process = spawn([self.world.program(self.world.daemon), "--config", self.config], self.log,
+        environment = dict(os.environ, SWIFT_BACKTRACE="enable=no", **self.environment)
+        self.process = spawn([self.daemon or self.world.program(self.world.daemon), "--config", self.config], self.log,
                              namespace=self.namespace, env=environment)
         self.started = start_time(self.process.pid)
         self.world.note_process(self.process.pid)

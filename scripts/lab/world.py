@@ -24,18 +24,31 @@ CLIENT, PROBER = "client", "probe"
 class World:
     """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well.
 
+<<<<<<< HEAD
     `standby`: "sync" or "async" gives the database a streaming standby. `daemon`: the program that the nodes run.
     """
 
     def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
                  daemon="standwatchd"):
+=======
+    `standby`: "sync" or "async" gives the database a streaming standby. `machines`: further ones on the LAN, with the
+    last byte of their addresses. `database`: another class for it. `prepared`: is told of each node before it starts.
+    """
+
+    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
+                 machines=None, database=None, prepared=None):
+>>>>>>> bdeb483 (scripts/torture: worlds under load, a nemesis that draws faults from a seed, checks from outside after each window)
         self.root = ROOT
         self.build = build or os.environ.get("STANDWATCH_BUILD") or os.path.join(ROOT, ".build", "release")
         self.node_names = list(nodes)
         self.keep = folder is not None
         self.given_folder, self.audit, self.change, self.autostart = folder, audit, change, start
         self.standby_mode = standby
+<<<<<<< HEAD
         self.daemon = daemon
+=======
+        self.more_machines, self.database_kind, self.prepared = machines or {}, database, prepared
+>>>>>>> bdeb483 (scripts/torture: worlds under load, a nemesis that draws faults from a seed, checks from outside after each window)
         self.tag = secrets.token_hex(2)
         self.spawned = []
         self.pids = []
@@ -71,7 +84,7 @@ class World:
         self.register_lock = open(self.register_path, "a", encoding="utf-8")
         fcntl.flock(self.register_lock, fcntl.LOCK_EX)
         self.network.machines = {name: index + 1 for index, name in enumerate(self.node_names)}
-        self.network.machines.update({CLIENT: 200, PROBER: 201})
+        self.network.machines.update({CLIENT: 200, PROBER: 201, **self.more_machines})
         self._register()
         self.network.build(self.network.machines)
         self.key = os.path.join(self.folder, "beat.key")
@@ -79,7 +92,7 @@ class World:
             file.write(secrets.token_hex(32) + "\n")
         shutil.chown(self.key, group="nogroup")
         os.chmod(self.key, 0o640)
-        kind = ReplicatedDatabase if self.standby_mode else Database
+        kind = self.database_kind or (ReplicatedDatabase if self.standby_mode else Database)
         self.database = kind(os.path.join(self.folder, "postgres"), self.network.host_address,
                              f"10.77.{number}.0/24")
         self.database.create()
@@ -91,6 +104,8 @@ class World:
         for name in self.node_names:
             self.nodes[name] = Node(self, name)
             self.nodes[name].prepare(self.change)
+            if self.prepared:
+                self.prepared(self.nodes[name])
         if self.autostart:
             self.start()
 

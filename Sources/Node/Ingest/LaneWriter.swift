@@ -144,7 +144,9 @@ extension Lane {
       case .committed:
         if hasUnnumbered { own?.next += 1 }
         return nil
-      case .unknown: wasUnknown = true
+      case .unknown:
+        wasUnknown = true
+        log(.notice, "outcome of a batch unknown", ["lane": "\(handle.number)", "rows": "\(rows.count)"])
       case .retry: continue
       case .poison(let reason): return reason
       case .noPartition(let reason):
@@ -159,6 +161,10 @@ extension Lane {
           work, &rows, claims, deliveries, isRepetition: !wasUnknown, refusal: reason, activation)
         // Refused, and yet nothing of it is stored: who held the claim has given it back. Not for ever.
         refusals = rows.count == before ? refusals + 1 : 0
+        if wasUnknown, rows.count < before {
+          let stored = "\(before - rows.count)"
+          log(.notice, "batch of unknown outcome was stored", ["lane": "\(handle.number)", "rows": stored])
+        }
         if refusals > 3 { throw .givenUp(reason: "refused again and again: \(reason)") }
       }
     }
