@@ -41,6 +41,7 @@ def the_picture(test, site, text):
 ELSEWHERE = {("README.md", "scripts/demo"): "test_tools.py", ("README.md", "scripts/test"): "the gate itself",
              ("README.md", "scripts/fuzz"): "the gate itself",
              ("README.md", ".build/release/hasim"): "test_tools.py",
+             ("README.md", "scripts/torture"): "the gate itself, and test_torture.py",
              ("ha/AGENT.md", "collect: {"): "Tests/AgentTests/HostTests.swift"}
 
 

@@ -45,6 +45,7 @@ extension Lane {
       throw .givenUp(reason: "unexpected answers of PostgreSQL: \(commands)")
     }
     guard outcome.warnings.isEmpty else {
+      tellUnknown()
       failed("COMMIT with a warning: \(outcome.warnings.joined(separator: "; "))")
       try pause()
       return .unknown
@@ -53,10 +54,14 @@ extension Lane {
     return .committed(outcome)
   }
 
+  /// Before any pause: a lane that is told to end in it tells nothing more.
+  private func tellUnknown() { log(.notice, "outcome of a transaction unknown", ["lane": "\(handle.number)"]) }
+
   mutating func judge(_ error: PostgresError, _ activation: Activation) throws(LaneHalt) -> AttemptEnd {
     guard let state = error.state else {
       // Never cancelled: a cancel can block for seconds. The next session ends this one's backend.
       drop()
+      tellUnknown()
       if error.reason == .interrupted { throw .told }
       note(.retrying)
       failed("\(error)")

@@ -144,9 +144,7 @@ extension Lane {
       case .committed:
         if hasUnnumbered { own?.next += 1 }
         return nil
-      case .unknown:
-        wasUnknown = true
-        log(.notice, "outcome of a batch unknown", ["lane": "\(handle.number)", "rows": "\(rows.count)"])
+      case .unknown: wasUnknown = true
       case .retry: continue
       case .poison(let reason): return reason
       case .noPartition(let reason):

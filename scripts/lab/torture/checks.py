@@ -72,7 +72,8 @@ class Checker:
             f"WITH sent (id, low, high) AS (VALUES {ranges}), held AS ("
             f"  SELECT s.id, f.seq, count(*) AS rows FROM ({facts}) AS f JOIN sent AS s ON s.id = f.stream_id "
             "  WHERE f.seq > s.low AND f.seq <= s.high GROUP BY 1, 2), refused AS ("
-            "  SELECT count(DISTINCT (r.stream, r.seq)) AS n FROM ingest.rejected AS r JOIN sent AS s ON s.id = r.stream "
+            "  SELECT count(DISTINCT (r.stream, r.seq)) AS n "
+            "  FROM ingest.rejected AS r JOIN sent AS s ON s.id = r.stream "
             "  WHERE r.seq > s.low AND r.seq <= s.high) "
             "SELECT (SELECT sum(high - low) FROM sent), (SELECT count(*) FROM held), "
             "  (SELECT coalesce(sum(rows - 1), 0) FROM held), (SELECT n FROM refused)")

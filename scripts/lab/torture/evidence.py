@@ -58,7 +58,7 @@ class Evidence:
         return [name for name, count in self.counts.items() if count > before[name]]
 
     def one(self, line, is_clock_wrong, was_stopped, promotions):
-        if 'msg="outcome of a batch unknown"' in line:
+        if 'msg="outcome of a transaction unknown"' in line:
             self.counts[UNKNOWN] += 1
         elif 'msg="batch of unknown outcome was stored"' in line:
             self.counts["unknown outcome that had committed"] += 1

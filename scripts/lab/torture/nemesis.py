@@ -21,11 +21,12 @@ class History:
     """Everything that was done and seen, a JSON object a line, with seconds since the beginning of the run."""
 
     def __init__(self, path):
-        self.file = open(path, "w", encoding="utf-8", buffering=1)
+        self.path = path
         self.began = time.monotonic()
 
     def add(self, what, **more):
-        self.file.write(json.dumps({"s": round(time.monotonic() - self.began, 3), "what": what, **more}) + "\n")
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"s": round(time.monotonic() - self.began, 3), "what": what, **more}) + "\n")
 
 
 class Deck:
