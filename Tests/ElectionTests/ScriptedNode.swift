@@ -235,6 +235,7 @@ struct ScriptedNode {
       guard let script = answer("fence", "watch fence \(node.node)/\(node.incarnation) epoch \(term.epoch)") else {
         return
       }
+      if script.word == "fail" { return schedule(.watchAnswered(id, .failed("scripted")), after: script.delay) }
       if script.word == "mismatch" { return schedule(.watchAnswered(id, .mismatch), after: script.delay) }
       reading.holder = nil
       schedule(.watchAnswered(id, .fenced), after: script.delay)

@@ -156,7 +156,7 @@ class PostgresDiskFull(Kind):
 
     def inject(self):
         self.disk = self.database.disk
-        self.disk.fill(self.random.choice([0, LEFT, 16 * LEFT]))
+        self.disk.fill(self.random.choice([0, LEFT]))
 
     def heal(self):
         self.disk.free()

@@ -97,8 +97,8 @@ class Run:
         window = Window(len(self.windows) + 1, ground, checker, [kind(ground, self.details) for kind in drawn],
                         self.details, self.history)
         window.run()
-        for kind in drawn:
-            self.kinds[kind.name] = self.kinds.get(kind.name, 0) + 1
+        for name in window.injected:
+            self.kinds[name] = self.kinds.get(name, 0) + 1
         seen = self.evidence.read(ground, [kind.name for kind in drawn], getattr(window, "promotions", []))
         self.history.add("seen", window=window.number, evidence=seen)
         self.windows.append(window.figures)

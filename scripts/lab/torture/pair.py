@@ -32,8 +32,13 @@ class Disk:
         return (seen.f_blocks - seen.f_bfree) * seen.f_frsize
 
     def fill(self, left):
-        """Leaves `left` bytes free."""
-        run("mount", "-o", f"remount,size={self.used() + left}", self.folder)
+        """Leaves `left` bytes free; asked again where somebody wrote meanwhile."""
+        for attempt in range(20):
+            try:
+                return run("mount", "-o", f"remount,size={self.used() + left}", self.folder)
+            except RuntimeError:
+                if attempt == 19:
+                    raise
 
     def free(self):
         run("mount", "-o", f"remount,size={self.size}", self.folder)

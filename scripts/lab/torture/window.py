@@ -20,6 +20,7 @@ class Window:
         self.faults, self.random, self.history = faults, random, history
         self.world, self.load = ground.world, ground.clients.load
         self.problems, self.figures = [], {}
+        self.injected = []
         self.is_over = False
 
     def note(self, what, **more):
@@ -57,6 +58,8 @@ class Window:
     def attempt(self, what, fault, action):
         try:
             action()
+            if what == "inject":
+                self.injected.append(fault.name)
             self.note(what, kind=fault.name, about=fault.about)
         except (RuntimeError, TimeoutError, OSError) as error:
             # What the other fault made impossible is not injected; what can't be healed is our own failure.
@@ -143,7 +146,8 @@ class Window:
 
     def line(self):
         """For people, while the run goes on."""
-        faults = " + ".join(f"{fault.name} ({fault.about})" if fault.about else fault.name for fault in self.faults)
+        faults = " + ".join((f"{fault.name} ({fault.about})" if fault.about else fault.name)
+                            + ("" if fault.name in self.injected else " (impossible)") for fault in self.faults)
         epochs = f"epoch {self.epoch} -> {self.epoch + len(getattr(self, 'promotions', []))}"
         return (f"window {self.number} ({self.ground.shape}): {faults}: {epochs}, gap {self.figures.get('gap_s')} s, "
                 f"one active after {self.figures.get('one_active_s')} s, {self.figures.get('acked', 0)} acknowledged: "
