@@ -12,7 +12,8 @@ SELECT count(*) FROM ingest.claim AS c CROSS JOIN LATERAL (
   SELECT p.snapshot FROM lab.promotion AS p WHERE p.epoch > c.lab_epoch ORDER BY p.epoch LIMIT 1) AS next
 WHERE c.lab_epoch IS NOT NULL AND NOT pg_visible_in_snapshot(c.lab_xact, next.snapshot) AND c.at >= '{since}'
 """
-MEMORY_KILOBYTES = 600 << 10
+# Four times what is seen; what waits for PostgreSQL is bounded by ingest.memoryBytes, 64 MB.
+MEMORY_KILOBYTES = 256 << 10
 # Beyond what a node had in the first window: connections of clients come and go.
 MORE_DESCRIPTORS = 200
 # How long after the healing the senders without numbers of their own may take to have caught up.
@@ -106,8 +107,8 @@ class Checker:
             f"WHERE ts >= to_timestamp({since:.3f}) AND starts_with(message, '{beginning} ') GROUP BY 1")
         return {int(number): int(count) for number, count in rows}
 
-    def exactly(self, beginning, upto, seconds):
-        """All numbers up to `upto` are stored once, at the latest after `seconds`."""
+    def exactly(self, beginning, upto, seconds, at=None):
+        """All numbers up to `upto`, the newest at a wall time `at`, are stored once, at the latest after `seconds`."""
         low, since = self.looked[beginning]
         began, wanted = time.time(), range(low + 1, upto + 1)
         deadline = time.monotonic() + seconds
@@ -125,15 +126,15 @@ class Checker:
         if doubled:
             found.append(f"{len(doubled)} of {beginning} are stored twice, the first is {doubled[0]}")
             self.totals.doubled += len(doubled)
-        # What comes from now on was written after this look began, or just before it.
-        self.looked[beginning] = (upto, began - 60)
+        # What is behind `upto` was written after it; a chunk that was on its way then, a little before.
+        self.looked[beginning] = (upto, (at or began) - 15)
         return found
 
-    def syslog(self, first, last):
-        """Plain syslog promises nothing over a failure. While all is well, each message is there once."""
+    def syslog(self, first, last, since):
+        """Plain syslog promises nothing over a failure. While all is well, since a wall time, each message is there once."""
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while True:
-            held = self.stored("torture-syslog", time.time() - 90)
+            held = self.stored("torture-syslog", since)
             bad = [number for number in range(first + 1, last + 1) if held.get(number, 0) != 1]
             if not bad or time.monotonic() > deadline:
                 break

@@ -16,6 +16,7 @@ wal_log_hints = on
 wal_keep_size = 512MB
 max_wal_size = 512MB
 checkpoint_timeout = 60s
+wal_retrieve_retry_interval = 1s
 """
 
 

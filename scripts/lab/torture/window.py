@@ -35,11 +35,11 @@ class Window:
         self.hold()
         healed_at = time.monotonic()
         self.figures["fault_s"] = round(healed_at - began, 2)
-        fed = self.ground.clients.lines_fed()
+        fed, fed_at = self.ground.clients.lines_fed(), time.time()
         if not self.wait_healed(healed_at):
             return self
         self.quiet()
-        self.check(fed)
+        self.check(fed, fed_at)
         return self
 
     # Faults
@@ -102,7 +102,7 @@ class Window:
     def quiet(self):
         """While nothing is wrong, nothing changes."""
         checker, clients = self.checker, self.ground.clients
-        first = clients.lines_fed()
+        first, since = clients.lines_fed(), time.time() - 5
         flows = max(checker.stored("torture-syslog", time.time() - 4), default=0) >= first - 12
         epoch, seen = self.world.epoch(), len(self.ground.seen)
         self.ground.pause(QUIET_SECONDS)
@@ -114,16 +114,16 @@ class Window:
             self.problems.append("the active node changed though nothing was wrong any more")
         self.figures["syslog"] = flows
         if flows:
-            self.problems += checker.syslog(first, last)
+            self.problems += checker.syslog(first, last, since)
 
     # The check
 
-    def check(self, fed):
+    def check(self, fed, fed_at):
         checker, clients = self.checker, self.ground.clients
         self.figures["gap_s"] = self.longest_gap()
         self.problems += checker.records()
         self.problems += checker.stale()
-        self.problems += checker.exactly("torture-line", fed, CATCH_UP_SECONDS)
+        self.problems += checker.exactly("torture-line", fed, CATCH_UP_SECONDS, fed_at)
         self.problems += checker.exactly("torture-chunk", clients.chunks_acked(), 0)
         found, self.figures["holders"] = checker.holders()
         self.problems += found
