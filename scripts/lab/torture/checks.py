@@ -131,7 +131,7 @@ class Checker:
         return found
 
     def syslog(self, first, last, since):
-        """Plain syslog promises nothing over a failure. While all is well, since a wall time, each message is there once."""
+        """Plain syslog promises nothing over a failure; while all is well (since then), each message is there once."""
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while True:
             held = self.stored("torture-syslog", since)
