@@ -24,31 +24,21 @@ CLIENT, PROBER = "client", "probe"
 class World:
     """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well.
 
-<<<<<<< HEAD
     `standby`: "sync" or "async" gives the database a streaming standby. `daemon`: the program that the nodes run.
+    `machines`: further ones on the LAN, with the last byte of their addresses. `database`: another class for it.
+    `prepared`: is told of each node before it starts.
     """
 
     def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
-                 daemon="standwatchd"):
-=======
-    `standby`: "sync" or "async" gives the database a streaming standby. `machines`: further ones on the LAN, with the
-    last byte of their addresses. `database`: another class for it. `prepared`: is told of each node before it starts.
-    """
-
-    def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
-                 machines=None, database=None, prepared=None):
->>>>>>> bdeb483 (scripts/torture: worlds under load, a nemesis that draws faults from a seed, checks from outside after each window)
+                 daemon="standwatchd", machines=None, database=None, prepared=None):
         self.root = ROOT
         self.build = build or os.environ.get("STANDWATCH_BUILD") or os.path.join(ROOT, ".build", "release")
         self.node_names = list(nodes)
         self.keep = folder is not None
         self.given_folder, self.audit, self.change, self.autostart = folder, audit, change, start
         self.standby_mode = standby
-<<<<<<< HEAD
         self.daemon = daemon
-=======
         self.more_machines, self.database_kind, self.prepared = machines or {}, database, prepared
->>>>>>> bdeb483 (scripts/torture: worlds under load, a nemesis that draws faults from a seed, checks from outside after each window)
         self.tag = secrets.token_hex(2)
         self.spawned = []
         self.pids = []
