@@ -24,8 +24,8 @@ class Node:
         self.log = os.path.join(self.folder, "log")
         self.process = None
         self.started = None
-        # What its daemon is run as, and further environment for it.
-        self.daemon = world.program(world.daemon)
+        # Another program than the world's as its daemon, and further environment for it.
+        self.daemon = None
         self.environment = {}
 
     @property
@@ -76,7 +76,7 @@ class Node:
 
     def start(self):
         environment = dict(os.environ, SWIFT_BACKTRACE="enable=no", **self.environment)
-        self.process = spawn([self.daemon, "--config", self.config], self.log,
+        self.process = spawn([self.daemon or self.world.program(self.world.daemon), "--config", self.config], self.log,
                              namespace=self.namespace, env=environment)
         self.started = start_time(self.process.pid)
         self.world.note_process(self.process.pid)

@@ -24,13 +24,13 @@ CLIENT, PROBER = "client", "probe"
 class World:
     """A cluster of `nodes` with its database, clients and prober. Use it with `with`; signals end it as well.
 
-    `standby`: "sync" or "async" gives the database a streaming standby. `machines`: further ones on the LAN, with the
-    last byte of their addresses. `database`: another class for it. `prepared`: is told of each node before it starts.
-    `daemon`: the program that the nodes run.
+    `standby`: "sync" or "async" gives the database a streaming standby. `daemon`: the program that the nodes run.
+    `machines`: further ones on the LAN, with the last byte of their addresses. `database`: another class for it.
+    `prepared`: is told of each node before it starts.
     """
 
     def __init__(self, nodes=("a", "b"), folder=None, build=None, audit=True, change=None, start=True, standby=None,
-                 machines=None, database=None, prepared=None, daemon="standwatchd"):
+                 daemon="standwatchd", machines=None, database=None, prepared=None):
         self.root = ROOT
         self.build = build or os.environ.get("STANDWATCH_BUILD") or os.path.join(ROOT, ".build", "release")
         self.node_names = list(nodes)
