@@ -33,17 +33,6 @@ final class Shipper {
     case streaming
   }
   private static let outgoingLimit = 256 << 10
-  private static let pingMilliseconds: Int64 = 100
-  private static let silentMilliseconds: Int64 = 700
-  /// A welcome waits for COMMIT, behind those of all agents that come at once after a takeover. The pings meanwhile are for
-  /// the kernels: that of a node which lost the address, or its worker, resets the connection.
-  private static let welcomeMilliseconds: Int64 = 3000
-  private static let greetingPingMilliseconds: Int64 = 300
-  private static let connectMilliseconds: Int64 = 150
-  /// Longer than a silent peer gets: after a takeover a node has the handshakes of all agents to compute.
-  private static let handshakeMilliseconds: Int64 = 1500
-  /// Between attempts with a token that was refused: somebody has to bring another one.
-  private static let refusedMilliseconds: Int64 = 5000
 
   private let servers: [SocketAddress]
   private let source: String
@@ -127,14 +116,14 @@ final class Shipper {
     switch phase {
     case .idle(let retry): retry
     case .connecting(let abandon), .securing(let abandon): abandon
-    case .greeting where pinged != nil: lastPing.adding(milliseconds: Self.greetingPingMilliseconds)
-    case .greeting, .streaming: pinged.map { $0.adding(milliseconds: Self.silentMilliseconds) } ?? nextPing
+    case .greeting where pinged != nil: lastPing.adding(milliseconds: ShipTimes.greetingPingMilliseconds)
+    case .greeting, .streaming: pinged.map { $0.adding(milliseconds: ShipTimes.silentMilliseconds) } ?? nextPing
     }
   }
   /// Soon while something is not answered, otherwise seldom: an idle agent sleeps.
   private var nextPing: BootInstant {
     let isWaiting = phase == .greeting || cursor.next - 1 > acked
-    return lastHeard.adding(milliseconds: isWaiting ? Self.pingMilliseconds : 5000)
+    return lastHeard.adding(milliseconds: isWaiting ? ShipTimes.pingMilliseconds : 5000)
   }
 
   private func tick(_ now: BootInstant) {
@@ -153,9 +142,11 @@ final class Shipper {
         return
       }
       let isGreeting = phase == .greeting
-      if now.milliseconds(since: pinged) >= Double(isGreeting ? Self.welcomeMilliseconds : Self.silentMilliseconds) {
+      if now.milliseconds(since: pinged)
+        >= Double(isGreeting ? ShipTimes.welcomeMilliseconds : ShipTimes.silentMilliseconds)
+      {
         lose(isGreeting ? "no welcome" : "no answer to a ping", now)
-      } else if isGreeting, now.milliseconds(since: lastPing) >= Double(Self.greetingPingMilliseconds) {
+      } else if isGreeting, now.milliseconds(since: lastPing) >= Double(ShipTimes.greetingPingMilliseconds) {
         ping(now)
       }
     }
@@ -183,7 +174,7 @@ final class Shipper {
       link = ClientLink(opened, credentials: trusted, serverName: serverName ?? servers[server].host)
       // A packet that met no address is not sent again for a second: the first attempts are short. A service that is
       // far away is reached by the later ones.
-      let patience = failures < 20 ? jittered(40) : failures < 60 ? Self.connectMilliseconds : 1500
+      let patience = failures < 20 ? jittered(40) : failures < 60 ? ShipTimes.connectMilliseconds : 1500
       phase = .connecting(abandon: now.adding(milliseconds: patience))
     } catch {
       lose(error.description, now)
@@ -194,7 +185,7 @@ final class Shipper {
     if case .connecting = phase, let descriptor = rawSocket {
       let code = socketError(descriptor)
       if code != 0 { return lose(errorText(code), now) }
-      phase = .securing(abandon: now.adding(milliseconds: Self.handshakeMilliseconds * (failures < 20 ? 1 : 4)))
+      phase = .securing(abandon: now.adding(milliseconds: ShipTimes.handshakeMilliseconds * (failures < 20 ? 1 : 4)))
     }
     if case .securing = phase {
       switch link?.handshake() {
@@ -232,7 +223,7 @@ final class Shipper {
     link = nil
     (outgoing, sent) = ([], 0)
     if isRefused {
-      phase = .idle(retry: now.adding(milliseconds: jittered(Self.refusedMilliseconds)))
+      phase = .idle(retry: now.adding(milliseconds: jittered(ShipTimes.refusedMilliseconds)))
     } else {
       phase = .idle(retry: wasStreaming || isOurs ? now : now.adding(milliseconds: pause()))
     }
