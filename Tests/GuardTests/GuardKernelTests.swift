@@ -321,6 +321,24 @@ struct GuardTests {
     #expect(try #require(node.hear("duplicateSeen")).contains(hardware(wire.there)))
   }
 
+  @Test func `a claim within a second of the last contradiction is contradicted when that second is over`() throws {
+    let wire = try Wire()
+    let node = try wire.start()
+    node.say("claim 1 2000")
+    #expect(node.hear("claimed") != nil)
+    // Behind the announcements of the claim, and long before the next one at five seconds.
+    wire.wait(milliseconds: 1_200)
+    let listener = try Talker(wire.there, ["--listen", "10.9.0.100", "e0", "3000"])
+    #expect(listener.hear("listening") != nil)
+    let own = hardware(wire.here)
+    #expect(try Talker(wire.there, ["--impostor", "10.9.0.100", "e0"]).end() == 0)
+    #expect(listener.hear(own, milliseconds: 500) != nil)
+    #expect(try Talker(wire.there, ["--impostor", "10.9.0.100", "e0"]).end() == 0)
+    // What was said at once to the first.
+    while listener.hear(own, milliseconds: 100) != nil {}
+    #expect(listener.hear(own, milliseconds: 1_300) != nil)
+  }
+
   @Test func `a second interface of the own host on the same LAN is no duplicate`() throws {
     let wire = try Wire()
     ip("-n", wire.here, "link", "add", "e9", "type", "veth", "peer", "name", "e9", "netns", wire.there)

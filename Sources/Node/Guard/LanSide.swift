@@ -28,11 +28,15 @@ struct LanSide: ~Copyable {
   private var schedule: AnnouncementSchedule?
   private var probe: Probe?
   private var reported: [BootInstant]
+  /// Claimed again since it was contradicted last, within the second: contradicted when that is over. Whoever was misled
+  /// by a claimant that is gone since would keep its hardware address for as long as its kernel likes.
+  private var owed: [Bool]
 
   init(_ configured: [ServiceAddresses.Configured]) {
     self.configured = configured
     sockets = LanSockets(configured)
     reported = configured.map { _ in BootInstant(nanoseconds: 0) }
+    owed = configured.map { _ in false }
   }
 
   var descriptors: [Int32] { sockets.descriptors }
@@ -42,7 +46,8 @@ struct LanSide: ~Copyable {
       let wait = probe.asked < Self.questions ? Int64(probe.asked) * Self.questionMilliseconds : Self.probeMilliseconds
       return probe.start.adding(milliseconds: wait)
     }
-    return [schedule?.next, question].compactMap { $0 }.min()
+    let contradiction = configured.indices.filter { owed[$0] }.map { reported[$0] }.min()
+    return [schedule?.next, question, contradiction].compactMap { $0 }.min()
   }
 
   /// Adopts the interfaces as they are now.
@@ -50,7 +55,10 @@ struct LanSide: ~Copyable {
 
   mutating func startAnnouncing(now: BootInstant) { schedule = AnnouncementSchedule(start: now) }
   /// Before every release: an old holder's late announcement would take the address from the new one.
-  mutating func stopAnnouncing() { schedule = nil }
+  mutating func stopAnnouncing() {
+    schedule = nil
+    owed = configured.map { _ in false }
+  }
 
   /// Begins to ask for all addresses; a probe that still runs has failed.
   mutating func startProbe(_ operation: UInt64, now: BootInstant) -> ProbeEnd? {
@@ -70,6 +78,7 @@ struct LanSide: ~Copyable {
         _ = sockets.ask(index)
       }
     }
+    for index in configured.indices where owed[index] && now >= reported[index] { contradict(index, now) }
     guard var current = probe else { return nil }
     if current.asked < Self.questions {
       let due = current.start.adding(milliseconds: Int64(current.asked) * Self.questionMilliseconds)
@@ -100,13 +109,21 @@ struct LanSide: ~Copyable {
         end = .answered(operation: current.operation, index: UInt8(index), hardware: other)
         probe = nil
       }
-      guard held, now >= reported[index] else { continue }
-      reported[index] = now.adding(milliseconds: 1000)
+      guard held else { continue }
+      guard now >= reported[index] else {
+        owed[index] = isAnnouncing
+        continue
+      }
       duplicates.append(Claimant(index: UInt8(index), hardware: other))
-      // PostgreSQL gave the address to this node: whoever was misled hears it again.
-      if isAnnouncing { sockets.announce(index) }
+      contradict(index, now)
     }
     return (end, duplicates)
+  }
+  /// PostgreSQL gave the address to this node: whoever was misled hears it again.
+  private mutating func contradict(_ index: Int, _ now: BootInstant) {
+    reported[index] = now.adding(milliseconds: 1000)
+    owed[index] = false
+    if isAnnouncing { sockets.announce(index) }
   }
 }
 
