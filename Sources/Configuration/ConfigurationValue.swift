@@ -57,6 +57,11 @@ public enum ConfigurationValue: Decodable, Equatable {
   public static func parse(_ bytes: [UInt8], file: String, example: String) throws(ConfigurationError)
     -> ConfigurationValue
   {
+    // The decoder traps on a key without quotes that is none.
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw ConfigurationError(
+        file: file, key: "", problem: "is not UTF-8", mend: "Save it as UTF-8; \(example) shows one that works")
+    }
     let decoder = JSONDecoder()
     decoder.allowsJSON5 = true
     do {

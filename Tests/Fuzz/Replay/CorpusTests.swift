@@ -1,4 +1,5 @@
 // The corpora of the fuzzer, once more without it: what was found stays found.
+import Configuration
 import FoundationEssentials
 import Testing
 
@@ -42,6 +43,12 @@ func `every input of the corpus keeps what is said of its decoder`(name: String)
       }
     }
   }
+}
+@Test func `a configuration that is no UTF-8 is an error that says so`() {
+  #expect(
+    throws: ConfigurationError(
+      file: "f", key: "", problem: "is not UTF-8", mend: "Save it as UTF-8; e shows one that works")
+  ) { try ConfigurationValue.parse([0x7b, 0xff, 0x3a, 0x31, 0x7d], file: "f", example: "e") }
 }
 @Test func `the oracles can be false`() {
   var json = JSONB(Array(#"{"a":"\u0000"}"#.utf8))
