@@ -24,7 +24,7 @@ struct Program {
       --trace         with --seed or --order: print what happens
       --nodes N       so many nodes instead of 2 to 4 by seed
       --plant BUG     plant a bug: success means that it is found within the seeds
-      --plants        plant each bug in turn, and say how many seeds each took (at most --seeds, 400)
+      --plants        plant each bug in turn, and say how many seeds each took (at most --seeds, 1500)
       --orders N      two nodes, every order of 1 to N (at most 6) faults, close together and apart
       --order FAULTS  one of them, as --orders prints it
       --threads N     instead of one for each processor
@@ -75,7 +75,7 @@ struct Program {
     if let order = options.order { return runOne(order.plan(options.plan), name: "order \(order.name)") }
     if let most = options.orders { return Orders(most: most, base: options.plan, threads: options.threads).run() }
     var hunt = sweep
-    hunt.count = options.seeds ?? 400
+    hunt.count = options.seeds ?? 1500
     if options.plants { return Hunt(bounds: hunt, base: options.plan).all() }
     if let plant = options.plan.plant { return Hunt(bounds: hunt, base: options.plan).find(plant) == nil ? 1 : 0 }
     return runMany(sweep, options.plan)
