@@ -29,7 +29,7 @@ COMMENT ON COLUMN auth.token.id IS 'Part of the token''s text, so that a token t
 COMMENT ON COLUMN auth.token.source IS 'The source it is bound to; with * at the end, every source that begins so';
 COMMENT ON COLUMN auth.token.hash IS 'SHA-256 of the 32 random bytes';
 COMMENT ON COLUMN auth.token.comment IS 'What the operator wrote about it';
-COMMENT ON COLUMN auth.token.created_by IS 'Who made it, as hactl saw them';
+COMMENT ON COLUMN auth.token.created_by IS 'Who made it, as the command saw them';
 COMMENT ON COLUMN auth.token.changed_at IS 'When it was made or revoked';
 COMMENT ON COLUMN auth.token.revoked_at IS 'Since when it is refused; NULL while it is valid';
 GRANT SELECT ON auth.token TO standwatch_node;

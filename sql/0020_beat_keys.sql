@@ -19,7 +19,7 @@ COMMENT ON COLUMN ha.key_rotation.one IS 'There is one row at most';
 COMMENT ON COLUMN ha.key_rotation.present IS 'Fingerprint of the key that is replaced';
 COMMENT ON COLUMN ha.key_rotation.next IS 'Fingerprint of the new key';
 COMMENT ON COLUMN ha.key_rotation.wrapped IS 'The new key, encrypted under the present one; NULL when it is copied by hand';
-COMMENT ON COLUMN ha.key_rotation.began_by IS 'Who began it, as hactl saw them';
+COMMENT ON COLUMN ha.key_rotation.began_by IS 'Who began it, as the command saw them';
 
 CREATE TABLE ha.node_key (
   node text PRIMARY KEY,
