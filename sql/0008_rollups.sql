@@ -192,6 +192,8 @@ BEGIN
     SELECT t.at, t.app_id, t.host_id, t.measure, t.key_id, t.n, t.errors, t.sum, t.min, t.max, k.buckets, k.counts
     FROM sums AS t
     LEFT JOIN sketches AS k USING (at, app_id, host_id, measure, key_id)
+    -- Reports read one measure over some time: so its rows of a minute lie side by side, and so do the index's entries.
+    ORDER BY t.measure, t.app_id, t.at, t.key_id, t.host_id
     ON CONFLICT (measure, app_id, at, key_id, host_id) DO UPDATE SET
       n = r.n + EXCLUDED.n,
       errors = r.errors + EXCLUDED.errors,

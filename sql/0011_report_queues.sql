@@ -112,6 +112,8 @@ CREATE INDEX rollup_hour_at ON telemetry.rollup_hour (measure, at)
   INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
 CREATE INDEX rollup_day_at ON telemetry.rollup_day (measure, at)
   INCLUDE (app_id, host_id, key_id, n, errors, sum, min, max);
+-- When a silent host was last seen.
+CREATE INDEX rollup_day_host ON telemetry.rollup_day (host_id, at, measure, app_id);
 
 CREATE FUNCTION report.unit(p_from timestamptz, p_until timestamptz) RETURNS text
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -142,6 +144,76 @@ COMMENT ON COLUMN report.cell.measure IS 'What was measured: telemetry.measure';
 COMMENT ON COLUMN report.cell.key_id IS 'Of which queue, step, job, ...: see telemetry.measure';
 COMMENT ON COLUMN report.cell.n IS 'Records';
 COMMENT ON COLUMN report.cell.buckets IS 'Sketch: its buckets; counts beside. report.percentiles reads them';
+
+CREATE FUNCTION report.bounds(p_unit text, p_from timestamptz, p_until timestamptz,
+    OUT from_at timestamptz, OUT until_at timestamptz, OUT hour_until timestamptz, OUT day_until timestamptz)
+  LANGUAGE sql STABLE
+  BEGIN ATOMIC
+    SELECT pg_catalog.date_trunc(p_unit, p_from, 'UTC'),
+      pg_catalog.date_trunc(p_unit, p_until - interval '1 microsecond', 'UTC')
+        + CASE p_unit WHEN 'minute' THEN interval '1 minute' WHEN 'hour' THEN interval '1 hour' ELSE interval '24 hours' END,
+      s.hour_until, s.day_until
+    FROM telemetry.rollup_state AS s;
+  END;
+COMMENT ON FUNCTION report.bounds IS
+  'A range rounded outward to whole cells of a unit (minute, hour, day), and how far the rollups are folded '
+  '(telemetry.rollup_state): what report.cells wants to be told. Example: SELECT * FROM report.bounds(''day'', '
+  'now() - interval ''30 days'', now())';
+
+CREATE FUNCTION report.cells(p_measure integer, p_unit text, p_from timestamptz, p_until timestamptz,
+    p_hour_until timestamptz, p_day_until timestamptz)
+  RETURNS TABLE (at timestamptz, app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint,
+    sum double precision, min double precision, max double precision, buckets integer[], counts bigint[])
+  LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
+  BEGIN ATOMIC
+    SELECT y.at, y.app_id, y.host_id, y.key_id, y.n, y.errors, y.sum, y.min, y.max, y.buckets, y.counts
+    FROM telemetry.rollup_day AS y
+    WHERE p_unit = 'day' AND y.measure = p_measure AND y.at >= p_from AND y.at < p_until
+    UNION ALL
+    SELECT pg_catalog.date_trunc(p_unit, h.at, 'UTC'), h.app_id, h.host_id, h.key_id, h.n, h.errors, h.sum, h.min, h.max,
+      h.buckets, h.counts
+    FROM telemetry.rollup_hour AS h
+    WHERE p_unit = 'day' AND h.measure = p_measure AND h.at >= greatest(p_from, p_day_until) AND h.at < p_until
+    UNION ALL
+    SELECT h.at, h.app_id, h.host_id, h.key_id, h.n, h.errors, h.sum, h.min, h.max, h.buckets, h.counts
+    FROM telemetry.rollup_hour AS h
+    WHERE p_unit = 'hour' AND h.measure = p_measure AND h.at >= p_from AND h.at < p_until
+    UNION ALL
+    SELECT pg_catalog.date_trunc(p_unit, m.at, 'UTC'), m.app_id, m.host_id, m.key_id, m.n, m.errors, m.sum, m.min, m.max,
+      m.buckets, m.counts
+    FROM telemetry.rollup_minute AS m
+    WHERE p_unit IN ('hour', 'day') AND m.measure = p_measure AND m.at >= greatest(p_from, p_hour_until) AND m.at < p_until
+    UNION ALL
+    SELECT m.at, m.app_id, m.host_id, m.key_id, m.n, m.errors, m.sum, m.min, m.max, m.buckets, m.counts
+    FROM telemetry.rollup_minute AS m
+    WHERE p_unit = 'minute' AND m.measure = p_measure AND m.at >= p_from AND m.at < p_until
+    UNION ALL
+    SELECT pg_catalog.date_trunc(p_unit, d.at, 'UTC'), d.app_id, d.host_id, d.key_id, d.n, d.errors, d.sum, d.min, d.max,
+      d.buckets, d.counts
+    FROM telemetry.rollup_delta AS d
+    WHERE d.measure = p_measure AND d.at >= p_from AND d.at < p_until;
+  END;
+COMMENT ON FUNCTION report.cells IS
+  'The same as report.cell of one measure from p_from to p_until, which have to be whole cells of p_unit (report.bounds). '
+  'Reports read it in place of the view: the planner takes it into the query around it and knows all bounds, so it '
+  'plans without the other partitions, and no row''s time is cut to its cell only to be compared. A cell can come in '
+  'several rows: sum them. Example: SELECT sum(c.n) FROM report.bounds(''hour'', now() - interval ''1 day'', now()) AS b, '
+  'report.cells(10, ''hour'', b.from_at, b.until_at, b.hour_until, b.day_until) AS c';
+
+CREATE FUNCTION report.split(p_measures integer[], p_unit text, p_from timestamptz, p_until timestamptz)
+  RETURNS timestamptz
+  LANGUAGE sql STABLE
+  BEGIN ATOMIC
+    SELECT greatest(p_from, least(p_until, pg_catalog.date_trunc(p_unit,
+      (SELECT min(d.at) FROM telemetry.rollup_delta AS d WHERE d.measure = ANY (p_measures) AND d.at >= p_from AND d.at < p_until),
+      'UTC'), CASE WHEN p_unit <> 'minute' THEN pg_catalog.date_trunc(p_unit, s.hour_until, 'UTC') END,
+      CASE WHEN p_unit = 'day' THEN pg_catalog.date_trunc(p_unit, s.day_until, 'UTC') END))
+    FROM telemetry.rollup_state AS s;
+  END;
+COMMENT ON FUNCTION report.split IS
+  'From p_from up to here every cell of a key is one row of report.cells, so nothing needs to be summed; p_until if that '
+  'is so throughout. Example: SELECT report.split(ARRAY[1], ''day'', b.from_at, b.until_at) FROM report.bounds(''day'', '
+  'now() - interval ''30 days'', now()) AS b';
 
 CREATE FUNCTION report.sketch_value(p_bucket integer) RETURNS double precision
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -241,39 +313,45 @@ COMMENT ON FUNCTION report.key_id IS
   'Example: SELECT report.key_id(6, ''move'')';
 
 CREATE FUNCTION report.summary(p_measure integer, p_from timestamptz, p_until timestamptz, p_app text DEFAULT NULL,
-    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 50, p_key text DEFAULT NULL)
+    p_by_host boolean DEFAULT false, p_order text DEFAULT 'sum', p_limit integer DEFAULT 50, p_key text DEFAULT NULL,
+    p_apps bigint[] DEFAULT NULL)
   RETURNS TABLE (app_id bigint, host_id bigint, key_id bigint, n bigint, errors bigint, measured bigint,
     sum double precision, min double precision, max double precision, p50 double precision, p95 double precision,
     p99 double precision)
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v_key_id bigint := report.key_id(p_measure, p_key);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
-    WITH top AS (
+    WITH top AS MATERIALIZED (
       SELECT c.app_id, CASE WHEN p_by_host THEN c.host_id END AS host_id, c.key_id, sum(c.n)::bigint AS n,
         sum(c.errors)::bigint AS errors, sum(c.sum) AS sum, min(c.min) AS min, max(c.max) AS max
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = p_measure
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
-        AND (p_key IS NULL OR c.key_id = (SELECT report.key_id(p_measure, p_key)))
+      FROM report.cells(p_measure, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE (p_app IS NULL OR c.app_id = v_app_id) AND (p_apps IS NULL OR c.app_id = ANY (p_apps))
+        AND (p_key IS NULL OR c.key_id = v_key_id)
       GROUP BY 1, 2, 3
       ORDER BY CASE p_order WHEN 'n' THEN sum(c.n) WHEN 'errors' THEN sum(c.errors) WHEN 'max' THEN max(c.max)
         WHEN 'mean' THEN sum(c.sum) / nullif(sum(c.n), 0) ELSE sum(c.sum) END DESC NULLS LAST, 1, 2, 3
       LIMIT p_limit
-    ), bucket AS (
+    ), bucket AS MATERIALIZED (
+      -- Keys of the same applications that are not shown are few, and without a join the planner knows how many rows come;
+      -- MATERIALIZED: buckets are summed by hashing, and only their sums are sorted.
       SELECT c.app_id, CASE WHEN p_by_host THEN c.host_id END AS host_id, c.key_id, u.bucket, sum(u.n::double precision) AS n
-      FROM report.cell AS c
-      JOIN (SELECT DISTINCT x.app_id, x.key_id FROM top AS x) AS t ON t.app_id = c.app_id AND t.key_id = c.key_id
+      FROM report.cells(p_measure, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
       CROSS JOIN LATERAL unnest(c.buckets, c.counts) AS u(bucket, n)
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = p_measure
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND c.app_id = ANY (ARRAY(SELECT DISTINCT x.app_id FROM top AS x))
+      WHERE c.app_id = ANY (ARRAY(SELECT DISTINCT x.app_id FROM top AS x))
+        AND c.key_id + 0 = ANY (ARRAY(SELECT DISTINCT x.key_id FROM top AS x))
       GROUP BY 1, 2, 3, 4
     ), ranked AS (
       SELECT b.app_id, b.host_id, b.key_id, b.bucket, sum(b.n) OVER (w ORDER BY b.bucket) AS upto, sum(b.n) OVER w AS total
@@ -288,20 +366,20 @@ BEGIN
       GROUP BY 1, 2, 3
     )
     SELECT t.app_id, t.host_id, t.key_id, t.n, t.errors, coalesce(q.measured, 0), t.sum, t.min, t.max,
-      report.clamp(v.b50, t.min, t.max),
-      report.clamp(v.b95, t.min, t.max),
-      report.clamp(v.b99, t.min, t.max)
+      report.clamp(b.b50, t.min, t.max),
+      report.clamp(b.b95, t.min, t.max),
+      report.clamp(b.b99, t.min, t.max)
     FROM top AS t
     LEFT JOIN quantile AS q ON q.app_id = t.app_id AND q.key_id = t.key_id AND q.host_id IS NOT DISTINCT FROM t.host_id
     CROSS JOIN LATERAL (
       SELECT report.sketch_value(q.b50) AS b50, report.sketch_value(q.b95) AS b95, report.sketch_value(q.b99) AS b99
       OFFSET 0
-    ) AS v;
+    ) AS b;
 END
 $$;
 COMMENT ON FUNCTION report.summary IS
   'Any measure of the rollups (telemetry.measure), summed by application and key, p_by_host: by host as well, in the '
-  'unit of the measure; n counts records, measured those with a value. p_key: only this name. Only the first p_limit by p_order (sum, n, errors, max, mean) are answered, NULL: all. '
+  'unit of the measure; n counts records, measured those with a value. p_key: only this name; p_apps: only these applications (ids). Only the first p_limit by p_order (sum, n, errors, max, mean) are answered, NULL: all. '
   'Example: SELECT * FROM report.summary(6, now() - interval ''1 day'', now())';
 
 CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestamptz, p_until timestamptz, p_app text,
@@ -311,20 +389,23 @@ CREATE FUNCTION report.over_time(p_measure integer, p_by text, p_from timestampt
   LANGUAGE plpgsql STABLE ROWS 1000
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := CASE p_by WHEN 'minute' THEN 'minute' ELSE 'hour' END;
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v_key_id bigint := report.key_id(p_measure, p_key);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
     WITH cell AS MATERIALIZED (
       SELECT pg_catalog.date_trunc(p_by, c.at) AS at, c.key_id, c.n, c.errors, c.sum, c.min, c.max, c.buckets, c.counts
-      FROM report.cell AS c
-      WHERE c.unit = CASE p_by WHEN 'minute' THEN 'minute' ELSE 'hour' END AND c.measure = p_measure
-        AND c.at >= pg_catalog.date_trunc(CASE p_by WHEN 'minute' THEN 'minute' ELSE 'hour' END, p_from, 'UTC')
-        AND c.at < p_until
-        AND c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app)
-        AND (p_key IS NULL OR c.key_id = (SELECT report.key_id(p_measure, p_key)))
+      FROM report.cells(p_measure, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE c.app_id = v_app_id AND (p_key IS NULL OR c.key_id = v_key_id)
     ), total AS (
       SELECT c.at, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors, sum(c.sum) AS sum,
         min(c.min) AS min, max(c.max) AS max
@@ -348,14 +429,14 @@ BEGIN
       GROUP BY 1, 2
     )
     SELECT t.at, t.key_id, t.n, t.errors, coalesce(q.measured, 0), t.sum, t.min, t.max,
-      report.clamp(v.b50, t.min, t.max), report.clamp(v.b95, t.min, t.max),
-      report.clamp(v.b99, t.min, t.max)
+      report.clamp(b.b50, t.min, t.max), report.clamp(b.b95, t.min, t.max),
+      report.clamp(b.b99, t.min, t.max)
     FROM total AS t
     LEFT JOIN quantile AS q ON q.at = t.at AND q.key_id = t.key_id
     CROSS JOIN LATERAL (
       SELECT report.sketch_value(q.b50) AS b50, report.sketch_value(q.b95) AS b95, report.sketch_value(q.b99) AS b99
       OFFSET 0
-    ) AS v;
+    ) AS b;
 END
 $$;
 COMMENT ON FUNCTION report.over_time IS
@@ -424,36 +505,51 @@ CREATE FUNCTION report.queue_growth(p_from timestamptz DEFAULT pg_catalog.now() 
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v record;
+  v_split timestamptz;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
+  v_split := report.split(ARRAY[1], v_unit, v.from_at, v.until_at);
   RETURN QUERY
     WITH point AS (
-      SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n::double precision), 0) AS depth
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 1
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      SELECT c.app_id, c.host_id, c.key_id, c.at, c.sum / nullif(c.n::double precision, 0) AS depth
+      FROM report.cells(1, v_unit, v.from_at, v_split, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
+      UNION ALL
+      SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n::double precision), 0)
+      FROM report.cells(1, v_unit, v_split, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
       GROUP BY 1, 2, 3, 4
-    ), trend AS (
-      SELECT p.app_id, p.host_id, p.key_id, min(p.at) AS first_at, max(p.at) AS last_at,
+    ), trend AS MATERIALIZED (
+      SELECT p.app_id, p.host_id, p.key_id,
         pg_catalog.regr_slope(p.depth, pg_catalog.date_part('epoch', p.at) - pg_catalog.date_part('epoch', p_from)) * 3600 AS slope
       FROM point AS p
       GROUP BY 1, 2, 3
-      ORDER BY 6 DESC NULLS LAST, 1, 2, 3
+      ORDER BY 4 DESC NULLS LAST, 1, 2, 3
       LIMIT p_limit
-    ), edge AS MATERIALIZED (
-      SELECT t.app_id, t.host_id, t.key_id, t.slope, max(p.depth) FILTER (WHERE p.at = t.first_at) AS first_depth,
-        max(p.depth) FILTER (WHERE p.at = t.last_at) AS last_depth
-      FROM trend AS t
-      JOIN point AS p ON p.app_id = t.app_id AND p.host_id = t.host_id AND p.key_id = t.key_id
+    ), cell AS (
+      SELECT c.app_id, c.host_id, c.key_id, c.at, sum(c.sum) / nullif(sum(c.n::double precision), 0) AS depth
+      FROM report.cells(1, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE c.app_id = ANY (ARRAY(SELECT DISTINCT x.app_id FROM trend AS x))
       GROUP BY 1, 2, 3, 4
+    ), edge AS MATERIALIZED (
+      SELECT c.app_id, c.host_id, c.key_id, (pg_catalog.array_agg(c.depth ORDER BY c.at))[1] AS first_depth,
+        (pg_catalog.array_agg(c.depth ORDER BY c.at DESC))[1] AS last_depth
+      FROM cell AS c
+      GROUP BY 1, 2, 3
     )
-    SELECT a.name, h.name, q.name, pg_catalog.round(t.first_depth::numeric, 2), pg_catalog.round(t.last_depth::numeric, 2),
+    SELECT a.name, h.name, q.name, pg_catalog.round(e.first_depth::numeric, 2), pg_catalog.round(e.last_depth::numeric, 2),
       pg_catalog.round(t.slope::numeric, 3)
-    FROM edge AS t
+    FROM trend AS t
+    JOIN edge AS e ON e.app_id = t.app_id AND e.host_id = t.host_id AND e.key_id = t.key_id
     JOIN telemetry.app AS a ON a.id = t.app_id
     JOIN telemetry.host AS h ON h.id = t.host_id
     JOIN telemetry.queue_name AS q ON q.id = t.key_id
@@ -471,19 +567,38 @@ CREATE FUNCTION report.queue_rates(p_from timestamptz DEFAULT pg_catalog.now() -
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v record;
+  v_split timestamptz;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
+  v_split := report.split(ARRAY[2, 3], v_unit, v.from_at, v.until_at);
   RETURN QUERY
-    WITH counter AS (
-      SELECT c.app_id, c.host_id, c.key_id, c.measure, c.at, min(c.min) AS low, max(c.max) AS high
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure IN (2, 3)
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
-      GROUP BY 1, 2, 3, 4, 5
+    WITH counter (measure, app_id, host_id, key_id, at, low, high) AS (
+      SELECT 2, c.app_id, c.host_id, c.key_id, c.at, c.min, c.max
+      FROM report.cells(2, v_unit, v.from_at, v_split, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
+      UNION ALL
+      SELECT 3, c.app_id, c.host_id, c.key_id, c.at, c.min, c.max
+      FROM report.cells(3, v_unit, v.from_at, v_split, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
+      UNION ALL
+      SELECT 2, c.app_id, c.host_id, c.key_id, c.at, min(c.min), max(c.max)
+      FROM report.cells(2, v_unit, v_split, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
+      GROUP BY c.app_id, c.host_id, c.key_id, c.at
+      UNION ALL
+      SELECT 3, c.app_id, c.host_id, c.key_id, c.at, min(c.min), max(c.max)
+      FROM report.cells(3, v_unit, v_split, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
+      GROUP BY c.app_id, c.host_id, c.key_id, c.at
     ), step AS (
       SELECT c.app_id, c.host_id, c.key_id, c.measure, c.at, c.low, c.high,
         pg_catalog.lag(c.high) OVER (PARTITION BY c.app_id, c.host_id, c.key_id, c.measure ORDER BY c.at) AS before
@@ -495,7 +610,7 @@ BEGIN
         sum(CASE WHEN s.before IS NULL THEN s.high - s.low WHEN s.high >= s.before THEN s.high - s.before ELSE s.high END)
           FILTER (WHERE s.measure = 3) AS served,
         count(*) FILTER (WHERE s.measure = 2 AND s.low < s.before) AS restarts,
-        extract(epoch FROM least(max(s.at) + ('1 ' || report.unit(p_from, p_until))::interval, pg_catalog.now())
+        extract(epoch FROM least(max(s.at) + ('1 ' || v_unit)::interval, pg_catalog.now())
           - min(s.at))::double precision AS seconds
       FROM step AS s
       GROUP BY 1, 2, 3

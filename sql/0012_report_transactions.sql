@@ -312,11 +312,16 @@ CREATE FUNCTION report.jobs_against(p_from timestamptz DEFAULT pg_catalog.now() 
     p95_before_ms numeric, p95_change_percent numeric, failed_percent numeric, failed_before_percent numeric)
   LANGUAGE sql STABLE ROWS 100
   BEGIN ATOMIC
+    WITH top AS MATERIALIZED (
+      SELECT t.app_id, t.key_id, t.n, t.errors, t.sum, t.p95
+      FROM report.summary(6, p_from, p_until, p_app, false, 'sum', p_limit) AS t
+    )
     SELECT a.name, k.name, s.n, b.n, report.ms(s.sum / nullif(s.n, 0)), report.ms(b.sum / nullif(b.n, 0)),
       report.ms(s.p95), report.ms(b.p95), report.percent(s.p95 - b.p95, b.p95), report.percent(s.errors, s.n),
       report.percent(b.errors, b.n)
-    FROM report.summary(6, p_from, p_until, p_app, false, 'sum', p_limit) AS s
-    LEFT JOIN report.summary(6, p_from - p_before, p_until - p_before, p_app, false, 'sum', 2 * p_limit) AS b
+    FROM top AS s
+    LEFT JOIN report.summary(6, p_from - p_before, p_until - p_before, NULL, false, 'sum', NULL, NULL,
+        ARRAY(SELECT DISTINCT t.app_id FROM top AS t)) AS b
       ON b.app_id = s.app_id AND b.key_id = s.key_id
     JOIN telemetry.app AS a ON a.id = s.app_id
     JOIN telemetry.job_name AS k ON k.id = s.key_id
@@ -324,7 +329,7 @@ CREATE FUNCTION report.jobs_against(p_from timestamptz DEFAULT pg_catalog.now() 
   END;
 COMMENT ON FUNCTION report.jobs_against IS
   'The jobs with the most time in all beside the same range p_before earlier (a week): which became slower (p95 change '
-  'in percent, greatest first) or fail more; milliseconds. NULL: not among the first 2 x p_limit then. '
+  'in percent, greatest first) or fail more; milliseconds. NULL: it did not run then. '
   'Example: SELECT * FROM report.jobs_against(p_app => ''EQP-12'')';
 
 CREATE FUNCTION report.jobs_slowest(p_app text, p_from timestamptz DEFAULT pg_catalog.now() - interval '1 hour',

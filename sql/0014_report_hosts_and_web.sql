@@ -9,42 +9,126 @@ CREATE FUNCTION report.hosts_at(p_at timestamptz, p_silent_after interval DEFAUL
   LANGUAGE plpgsql STABLE ROWS 2000
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  c_measures CONSTANT smallint[] := '{1,5,6,7,8,10,11,12,13}';
+  v_folded record;
+  v_recent bigint[];
+  v_recent_at timestamptz[];
+  v_recent_apps bigint[];
+  v_recent_records bigint[];
+  v_missing bigint[];
+  v_left bigint[];
+  v_found bigint[];
+  v_seen bigint[] := '{}';
+  v_seen_at timestamptz[] := '{}';
+  v_hour timestamptz := p_at + interval '1 microsecond';
 BEGIN
-  RETURN QUERY
-    WITH recent AS (
-      SELECT m.host_id, max(m.at) AS at, count(DISTINCT m.app_id) AS apps, sum(m.n)::bigint AS records
+  SELECT s.hour_until, s.day_until INTO v_folded FROM telemetry.rollup_state AS s;
+  SELECT array_agg(r.host_id), array_agg(r.at), array_agg(r.apps), array_agg(r.records)
+  INTO v_recent, v_recent_at, v_recent_apps, v_recent_records
+  FROM (
+    SELECT c.host_id, max(c.at) AS at, count(*) AS apps, sum(c.n)::bigint AS records
+    FROM (
+      SELECT m.host_id, m.app_id, max(m.at) AS at, sum(m.n) AS n
       FROM telemetry.minute AS m
-      WHERE m.at > p_at - p_silent_after - interval '2 minutes' AND m.at <= p_at
-        AND m.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
-      GROUP BY 1
-    ), missing AS (
-      SELECT x.id FROM telemetry.host AS x WHERE NOT EXISTS (SELECT FROM recent AS r WHERE r.host_id = x.id)
-    ), earlier AS (
-      SELECT x.host_id, max(x.at) + interval '1 hour' AS at
-      FROM missing AS m
-      JOIN telemetry.hour AS x ON x.host_id = m.id
-      WHERE x.at > p_at - interval '2 days' AND x.at <= p_at AND x.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
-      GROUP BY 1
-    ), long_ago AS (
-      SELECT x.host_id, max(x.at) + interval '1 day' AS at
-      FROM missing AS m
-      JOIN telemetry.day AS x ON x.host_id = m.id
-      WHERE x.at > p_at - interval '30 days' AND x.at <= p_at AND x.measure IN (1, 5, 6, 7, 8, 10, 11, 12, 13)
-        AND NOT EXISTS (SELECT FROM earlier AS e WHERE e.host_id = m.id)
+      WHERE m.at > p_at - p_silent_after - interval '2 minutes' AND m.at <= p_at AND m.measure = ANY (c_measures)
+      GROUP BY 1, 2
+    ) AS c
+    GROUP BY 1
+  ) AS r;
+  v_missing := ARRAY(SELECT x.id FROM telemetry.host AS x EXCEPT ALL SELECT u.id FROM unnest(v_recent) AS u(id));
+  v_left := v_missing;
+  -- Where many are missing, most of them are since the same hour: hours from the last one on, a few of them.
+  FOR i IN 1..3 LOOP
+    EXIT WHEN cardinality(v_left) <= 50;
+    v_hour := (
+      SELECT max(l.at)
+      FROM unnest(c_measures) AS k(measure)
+      CROSS JOIN LATERAL (
+        SELECT h.at
+        FROM telemetry.rollup_hour AS h
+        WHERE h.measure = k.measure AND h.at < v_hour AND h.at > p_at - interval '2 days'
+        ORDER BY h.at DESC
+        LIMIT 1
+      ) AS l);
+    EXIT WHEN v_hour IS NULL;
+    v_found := ARRAY(SELECT DISTINCT h.host_id FROM telemetry.rollup_hour AS h
+      WHERE h.measure = ANY (c_measures) AND h.at = v_hour AND h.host_id = ANY (v_left));
+    v_seen := v_seen || v_found;
+    v_seen_at := v_seen_at || pg_catalog.array_fill(v_hour, ARRAY[cardinality(v_found)]);
+    v_left := ARRAY(SELECT u.id FROM unnest(v_left) AS u(id) EXCEPT ALL SELECT f.id FROM unnest(v_found) AS f(id));
+  END LOOP;
+  RETURN QUERY
+    WITH last_day AS MATERIALIZED (
+      SELECT m.id AS host_id, l.at
+      FROM unnest(v_left) AS m(id)
+      CROSS JOIN LATERAL (
+        SELECT y.at
+        FROM telemetry.rollup_day AS y
+        WHERE y.host_id = m.id AND y.at > p_at - interval '30 days' AND y.at <= p_at AND y.measure = ANY (c_measures)
+        ORDER BY y.at DESC
+        LIMIT 1
+      ) AS l
+    ), series AS MATERIALIZED (
+      SELECT DISTINCT y.host_id, y.measure, y.app_id
+      FROM last_day AS d
+      JOIN telemetry.rollup_day AS y ON y.host_id = d.host_id
+      WHERE d.at >= pg_catalog.date_trunc('day', p_at - interval '2 days', 'UTC')
+        AND y.at >= pg_catalog.date_trunc('day', p_at - interval '2 days', 'UTC') AND y.at <= p_at
+        AND y.measure = ANY (c_measures)
+    ), unfolded AS (
+      SELECT h.at, h.host_id
+      FROM telemetry.rollup_hour AS h
+      WHERE h.at >= v_folded.day_until AND h.at > p_at - interval '31 days' AND h.at <= p_at + interval '1 day'
+        AND h.measure = ANY (c_measures) AND h.host_id = ANY (v_missing)
+      UNION ALL
+      SELECT m.at, m.host_id
+      FROM telemetry.rollup_minute AS m
+      WHERE m.at >= v_folded.hour_until AND m.at > p_at - interval '31 days' AND m.at <= p_at + interval '1 day'
+        AND m.measure = ANY (c_measures) AND m.host_id = ANY (v_missing)
+      UNION ALL
+      SELECT d.at, d.host_id
+      FROM telemetry.rollup_delta AS d
+      WHERE d.measure = ANY (c_measures) AND d.host_id = ANY (v_missing)
+    ), seen AS (
+      SELECT s.host_id, max(s.hour) FILTER (WHERE s.hour > p_at - interval '2 days' AND s.hour <= p_at) AS hour,
+        max(s.day) FILTER (WHERE s.day > p_at - interval '30 days' AND s.day <= p_at) AS day
+      FROM (
+        SELECT u.host_id, pg_catalog.date_trunc('hour', u.at, 'UTC') AS hour, pg_catalog.date_trunc('day', u.at, 'UTC') AS day
+        FROM (SELECT x.host_id, x.at FROM unfolded AS x GROUP BY 1, 2) AS u
+        UNION ALL
+        SELECT f.id, f.at, NULL FROM unnest(v_seen, v_seen_at) AS f(id, at)
+        UNION ALL
+        SELECT l.host_id, NULL, l.at FROM last_day AS l
+        UNION ALL
+        SELECT e.host_id, l.at, NULL
+        FROM series AS e
+        CROSS JOIN LATERAL (
+          SELECT h.at
+          FROM telemetry.rollup_hour AS h
+          WHERE h.measure = e.measure AND h.app_id = e.app_id AND h.host_id = e.host_id
+            AND h.at > p_at - interval '2 days' AND h.at <= p_at
+          ORDER BY h.at DESC
+          LIMIT 1
+        ) AS l
+      ) AS s
       GROUP BY 1
     )
     SELECT h.name, CASE WHEN v.at IS NULL THEN 'unseen' WHEN r.at + interval '1 minute' > p_at - p_silent_after
         THEN 'reporting' ELSE 'silent' END,
       v.at, greatest(pg_catalog.round(extract(epoch FROM p_at - v.at), 0), 0), coalesce(r.apps, 0), coalesce(r.records, 0)
     FROM telemetry.host AS h
-    LEFT JOIN recent AS r ON r.host_id = h.id
-    LEFT JOIN earlier AS d ON d.host_id = h.id
-    LEFT JOIN long_ago AS l ON l.host_id = h.id
-    CROSS JOIN LATERAL (SELECT coalesce(r.at + interval '1 minute', d.at, l.at) AS at) AS v;
+    LEFT JOIN unnest(v_recent, v_recent_at, v_recent_apps, v_recent_records) AS r(host_id, at, apps, records)
+      ON r.host_id = h.id
+    LEFT JOIN seen AS s ON s.host_id = h.id
+    CROSS JOIN LATERAL (
+      SELECT coalesce(r.at + interval '1 minute', s.hour + interval '1 hour', s.day + interval '1 day') AS at
+    ) AS v;
 END
 $$;
 COMMENT ON FUNCTION report.hosts_at IS
@@ -201,21 +285,27 @@ CREATE FUNCTION report.processes(p_from timestamptz DEFAULT pg_catalog.now() - i
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
+    WITH top AS MATERIALIZED (
+      SELECT * FROM report.summary(8, p_from, p_until, p_app, true, 'mean', p_limit)
+    )
     SELECT a.name, h.name, k.name, c.n, pg_catalog.round((c.sum / nullif(c.n, 0))::numeric, 2),
       pg_catalog.round(c.p95::numeric, 2), pg_catalog.round(c.max::numeric, 2), m.mean, m.max
-    FROM report.summary(8, p_from, p_until, p_app, true, 'mean', p_limit) AS c
+    FROM top AS c
     LEFT JOIN (
       SELECT x.app_id, x.host_id, x.key_id, (sum(x.sum) / nullif(sum(x.n), 0))::bigint AS mean, max(x.max)::bigint AS max
-      FROM report.cell AS x
-      WHERE x.unit = report.unit(p_from, p_until) AND x.measure = 9
-        AND x.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND x.at < p_until
-        AND (p_app IS NULL OR x.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(9, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS x
+      WHERE x.app_id = ANY (ARRAY(SELECT DISTINCT t.app_id FROM top AS t))
       GROUP BY 1, 2, 3
     ) AS m ON m.app_id = c.app_id AND m.host_id = c.host_id AND m.key_id = c.key_id
     JOIN telemetry.app AS a ON a.id = c.app_id

@@ -14,19 +14,27 @@ CREATE FUNCTION report.log_volume(p_from timestamptz DEFAULT pg_catalog.now() - 
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
     SELECT a.name, v.n::bigint, v.errors::bigint, report.percent(v.errors, v.n), v.patterns
     FROM (
-      SELECT c.app_id, sum(c.n) AS n, sum(c.errors) AS errors, count(DISTINCT c.key_id) AS patterns
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 10
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      SELECT k.app_id, sum(k.n) AS n, sum(k.errors) AS errors, count(*) AS patterns
+      FROM (
+        SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors
+        FROM report.cells(10, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+        WHERE p_app IS NULL OR c.app_id = v_app_id
+        GROUP BY 1, 2
+      ) AS k
       GROUP BY 1
       ORDER BY 2 DESC, 1
       LIMIT p_limit
@@ -59,20 +67,24 @@ CREATE FUNCTION report.log_patterns(p_from timestamptz DEFAULT pg_catalog.now() 
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
     SELECT a.name, k.name, v.n::bigint, v.errors::bigint, report.percent(v.n, v.every), v.first_at, v.last_at
     FROM (
       SELECT c.app_id, c.key_id, sum(c.n) AS n, sum(c.errors) AS errors, min(c.at) AS first_at, max(c.at) AS last_at,
         sum(sum(c.n)) OVER (PARTITION BY c.app_id) AS every
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 10
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(10, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
       GROUP BY 1, 2
       ORDER BY 3 DESC, 1, 2
       LIMIT p_limit
@@ -94,44 +106,60 @@ CREATE FUNCTION report.log_patterns_new(p_from timestamptz DEFAULT pg_catalog.no
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_wide_unit text := CASE v_unit WHEN 'minute' THEN 'hour' ELSE v_unit END;
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v_day timestamptz := pg_catalog.date_trunc('day', p_from, 'UTC');
+  v record;
+  v_wide record;
+  v_apps bigint[];
+  v_keys bigint[];
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
+  SELECT * INTO v_wide FROM report.bounds(v_wide_unit, p_from, p_until);
+  -- Minutes of all applications are many: which patterns can be new is read from hours, what those wrote from minutes.
+  WITH wide AS MATERIALIZED (
+    SELECT c.app_id, c.key_id
+    FROM report.cells(10, v_wide_unit, v_wide.from_at, v_wide.until_at, v.hour_until, v.day_until) AS c
+    WHERE p_app IS NULL OR c.app_id = v_app_id
+    GROUP BY 1, 2
+  ), known AS MATERIALIZED (
+    SELECT d.app_id, d.key_id
+    FROM report.cells(10, 'day', pg_catalog.date_trunc('day', p_from - p_before, 'UTC'), v_day, v.hour_until, v.day_until) AS d
+    WHERE p_app IS NULL OR d.app_id = v_app_id
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT h.app_id, h.key_id
+    FROM report.cells(10, 'hour', v_day, v_wide.from_at, v.hour_until, v.day_until) AS h
+    WHERE v_unit <> 'day' AND (p_app IS NULL OR h.app_id = v_app_id)
+    GROUP BY 1, 2
+  )
+  SELECT array_agg(w.app_id), array_agg(w.key_id) INTO v_apps, v_keys
+  FROM wide AS w
+  WHERE NOT EXISTS (SELECT FROM known AS o WHERE o.app_id = w.app_id AND o.key_id = w.key_id);
   RETURN QUERY
     WITH now AS (
       SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors, min(c.at) AS first_at
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 10
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(10, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE c.app_id = ANY (v_apps)
       GROUP BY 1, 2
-    ), known AS (
-      SELECT d.app_id, d.key_id
-      FROM telemetry.day AS d
-      WHERE d.measure = 10 AND d.at >= pg_catalog.date_trunc('day', p_from - p_before, 'UTC')
-        AND d.at < pg_catalog.date_trunc('day', p_from, 'UTC')
-        AND (p_app IS NULL OR d.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
-      UNION ALL
-      SELECT h.app_id, h.key_id
-      FROM telemetry.hour AS h
-      WHERE h.measure = 10 AND report.unit(p_from, p_until) <> 'day'
-        AND h.at >= pg_catalog.date_trunc('day', p_from, 'UTC') AND h.at < pg_catalog.date_trunc('hour', p_from, 'UTC')
-        AND (p_app IS NULL OR h.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
-      UNION ALL
+    ), just_before AS (
       SELECT m.app_id, m.key_id
-      FROM telemetry.minute AS m
-      WHERE m.measure = 10 AND report.unit(p_from, p_until) = 'minute'
-        AND m.at >= pg_catalog.date_trunc('hour', p_from, 'UTC')
-        AND m.at < pg_catalog.date_trunc('minute', p_from, 'UTC')
-        AND (p_app IS NULL OR m.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(10, 'minute', v_wide.from_at, v.from_at, v.hour_until, v.day_until) AS m
+      WHERE v_unit = 'minute' AND m.app_id = ANY (v_apps)
     )
     SELECT a.name, k.name, n.n, n.errors, n.first_at
-    FROM now AS n
+    FROM unnest(v_apps, v_keys) AS x(app_id, key_id)
+    JOIN now AS n ON n.app_id = x.app_id AND n.key_id = x.key_id
     JOIN telemetry.app AS a ON a.id = n.app_id
     JOIN telemetry.log_pattern AS k ON k.id = n.key_id
-    WHERE NOT EXISTS (SELECT FROM known AS o WHERE o.app_id = n.app_id AND o.key_id = n.key_id)
+    WHERE NOT EXISTS (SELECT FROM just_before AS o WHERE o.app_id = n.app_id AND o.key_id = n.key_id)
     ORDER BY n.errors DESC, n.n DESC, 1, 2
     LIMIT p_limit;
 END
@@ -147,32 +175,63 @@ CREATE FUNCTION report.log_patterns_rising(p_from timestamptz DEFAULT pg_catalog
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_wide_unit text := CASE v_unit WHEN 'minute' THEN 'hour' ELSE v_unit END;
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v_day timestamptz := pg_catalog.date_trunc('day', p_from, 'UTC');
+  v record;
+  v_wide record;
+  v_apps bigint[];
+  v_keys bigint[];
+  v_n bigint[];
+  v_errors bigint[];
+  v_expected numeric[];
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
+  SELECT * INTO v_wide FROM report.bounds(v_wide_unit, p_from, p_until);
+  -- Minutes of all applications are many: what cannot have risen, even with all of the hours that it began and ended in,
+  -- is left out before they are read.
+  WITH wide AS (
+    SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors
+    FROM report.cells(10, v_wide_unit, v_wide.from_at, v_wide.until_at, v.hour_until, v.day_until) AS c
+    WHERE p_app IS NULL OR c.app_id = v_app_id
+    GROUP BY 1, 2
+  ), before AS (
+    SELECT d.app_id, d.key_id, sum(d.n) AS n, min(d.at) AS first_at
+    FROM report.cells(10, 'day', v_day - p_days * interval '1 day', v_day, v.hour_until, v.day_until) AS d
+    WHERE p_app IS NULL OR d.app_id = v_app_id
+    GROUP BY 1, 2
+  )
+  SELECT array_agg(w.app_id), array_agg(w.key_id), array_agg(w.n), array_agg(w.errors), array_agg(e.expected)
+  INTO v_apps, v_keys, v_n, v_errors, v_expected
+  FROM wide AS w
+  JOIN before AS b ON b.app_id = w.app_id AND b.key_id = w.key_id
+  CROSS JOIN LATERAL (
+    SELECT b.n * extract(epoch FROM p_until - p_from) / extract(epoch FROM v_day - b.first_at) AS expected
+    OFFSET 0
+  ) AS e
+  WHERE w.n > p_factor * e.expected;
   RETURN QUERY
-    WITH now AS (
+    WITH candidate AS (
+      SELECT u.app_id, u.key_id, u.n, u.errors, u.expected
+      FROM unnest(v_apps, v_keys, v_n, v_errors, v_expected) AS u(app_id, key_id, n, errors, expected)
+    ), minutes AS (
       SELECT c.app_id, c.key_id, sum(c.n)::bigint AS n, sum(c.errors)::bigint AS errors
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 10
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
-      GROUP BY 1, 2
-    ), before AS (
-      SELECT d.app_id, d.key_id, sum(d.n) AS n, count(DISTINCT d.at) AS days, min(d.at) AS first_at
-      FROM telemetry.day AS d
-      WHERE d.measure = 10 AND d.at >= pg_catalog.date_trunc('day', p_from, 'UTC') - p_days * interval '1 day'
-        AND d.at < pg_catalog.date_trunc('day', p_from, 'UTC')
-        AND (p_app IS NULL OR d.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(10, 'minute', v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE v_unit = 'minute' AND c.app_id = ANY (v_apps)
       GROUP BY 1, 2
     ), rate AS (
-      SELECT n.app_id, n.key_id, n.n, n.errors,
-        b.n * extract(epoch FROM p_until - p_from) / extract(epoch FROM pg_catalog.date_trunc('day', p_from, 'UTC') - b.first_at)
-          AS expected
-      FROM now AS n
-      JOIN before AS b ON b.app_id = n.app_id AND b.key_id = n.key_id
+      SELECT x.app_id, x.key_id, m.n, m.errors, x.expected
+      FROM candidate AS x
+      JOIN minutes AS m ON m.app_id = x.app_id AND m.key_id = x.key_id
+      UNION ALL
+      SELECT x.app_id, x.key_id, x.n, x.errors, x.expected FROM candidate AS x WHERE v_unit <> 'minute'
     )
     SELECT a.name, k.name, r.n, r.errors, pg_catalog.round(r.expected, 2), pg_catalog.round(r.n / nullif(r.expected, 0), 2)
     FROM rate AS r
@@ -219,19 +278,23 @@ CREATE FUNCTION report.events(p_from timestamptz DEFAULT pg_catalog.now() - inte
   LANGUAGE plpgsql STABLE ROWS 100
   SET search_path = pg_catalog, pg_temp
   SET jit = off
+  SET max_parallel_workers_per_gather = 0
   SET plan_cache_mode = force_custom_plan
   SET work_mem = '64MB'
   AS $$
 #variable_conflict use_column
+DECLARE
+  v_unit text := report.unit(p_from, p_until);
+  v_app_id bigint := (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app);
+  v record;
 BEGIN
+  SELECT * INTO v FROM report.bounds(v_unit, p_from, p_until);
   RETURN QUERY
     SELECT a.name, k.name, v.n::bigint
     FROM (
       SELECT c.app_id, c.key_id, sum(c.n) AS n
-      FROM report.cell AS c
-      WHERE c.unit = report.unit(p_from, p_until) AND c.measure = 13
-        AND c.at >= pg_catalog.date_trunc(report.unit(p_from, p_until), p_from, 'UTC') AND c.at < p_until
-        AND (p_app IS NULL OR c.app_id = (SELECT a.id FROM telemetry.app AS a WHERE a.name = p_app))
+      FROM report.cells(13, v_unit, v.from_at, v.until_at, v.hour_until, v.day_until) AS c
+      WHERE p_app IS NULL OR c.app_id = v_app_id
       GROUP BY 1, 2
       ORDER BY 3 DESC, 1, 2
       LIMIT p_limit
