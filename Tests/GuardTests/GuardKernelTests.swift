@@ -328,6 +328,8 @@ struct GuardTests {
     #expect(node.hear("claimed") != nil)
     // Behind the announcements of the claim, and long before the next one at five seconds.
     wire.wait(milliseconds: 1_200)
+    node.say("renew 2 2000")
+    #expect(node.hear("renewed") != nil)
     let listener = try Talker(wire.there, ["--listen", "10.9.0.100", "e0", "3000"])
     #expect(listener.hear("listening") != nil)
     let own = hardware(wire.here)
