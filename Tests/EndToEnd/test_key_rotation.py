@@ -88,6 +88,12 @@ class KeyRotation(LabTest):
         self.assertEqual({one["signs"] for one in shown}, {shown[0]["signs"]})
         self.assertEqual([len(one["accepts"]) for one in shown], [1, 1])
 
+    @staticmethod
+    def kill_worker(node):
+        """Its guard may just be starting it again."""
+        pid = wait_until(node.worker_pid, 20, f"node {node.name} has a worker")
+        processes.send_signal(pid, signal.SIGKILL)
+
     def test_nodes_and_commands_that_are_killed_in_the_middle_go_on(self):
         world = self.world
         world.wait_healed()
@@ -99,11 +105,11 @@ class KeyRotation(LabTest):
         first[0].kill()
         first[0].wait()
         # The guard starts another worker, which finds the keys in its files.
-        processes.send_signal(standby.worker_pid(), signal.SIGKILL)
+        self.kill_worker(standby)
         second = self.rotate(standby)
         wait_until(lambda: os.path.exists(os.path.join(standby.folder, "beat.key.previous"))
                    or "accepts the new key" in self.text(second[1]), 30, "the second node goes on")
-        processes.send_signal(standby.worker_pid(), signal.SIGKILL)
+        self.kill_worker(standby)
         self.finish(self.rotate(leader), second)
         world.wait_healed()
         self.assertEqual(world.epoch(), epoch)
@@ -111,7 +117,7 @@ class KeyRotation(LabTest):
         # Then the active one itself: that is a takeover, and the beats go on.
         runs = [self.rotate(leader)]
         wait_until(lambda: os.path.exists(os.path.join(leader.folder, "beat.key.next")), 20, "the rotation begins")
-        processes.send_signal(leader.worker_pid(), signal.SIGKILL)
+        self.kill_worker(leader)
         runs.append(self.rotate(standby))
         self.finish(*runs)
         world.wait_healed()
