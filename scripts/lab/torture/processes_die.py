@@ -11,7 +11,7 @@ class KillWorker(Kind):
     def inject(self):
         node = self.mostly_active()
         self.about = node.name
-        send_signal(node.worker_pid() or 0, signal.SIGKILL) if node.worker_pid() else None
+        send_signal(node.worker_pid(), signal.SIGKILL)
 
 
 class KillGuard(Kind):
