@@ -143,7 +143,8 @@ def fill(scale, raw, hour_days):
         psql(f"DROP INDEX telemetry.{table}_at", f"ALTER TABLE telemetry.{table} DROP CONSTRAINT {table}_pkey")
         if table == "rollup_minute":
             psql(rollup_sql(table, "minute", f"date_trunc('minute', now()) - interval '{MINUTE_HOURS} hours'",
-                            "date_trunc('minute', now()) - interval '2 minutes'", "1/60.0") + " ORDER BY t.at, m.measure, m.app_id")
+                            "date_trunc('minute', now()) - interval '2 minutes'", "1/60.0")
+                 + " ORDER BY t.at, m.measure, m.app_id")
         elif table == "rollup_hour":
             for back in range(DAYS + 1, -1, -1):
                 psql(rollup_sql(table, "hour", f"{day} - interval '{back} days'",
