@@ -28,6 +28,28 @@ CREATE TEMP VIEW totals AS
   SELECT 'minute' AS unit, sum(n) AS n, sum(errors) AS errors, sum(sum) AS sum, sum((SELECT sum(c) FROM unnest(counts) AS c)) AS count FROM telemetry.minute
   UNION ALL SELECT 'hour', sum(n), sum(errors), sum(sum), sum((SELECT sum(c) FROM unnest(counts) AS c)) FROM telemetry.hour
   UNION ALL SELECT 'day', sum(n), sum(errors), sum(sum), sum((SELECT sum(c) FROM unnest(counts) AS c)) FROM telemetry.day;
+-- What reports read, with bounds that the planner knows, is what the views have: deltas, minutes, hours and days.
+CREATE TEMP VIEW told_apart AS
+  WITH asked AS (
+    SELECT u.unit, m.measure, b.from_at, b.until_at, b.hour_until, b.day_until
+    FROM unnest(ARRAY['minute', 'hour', 'day']) AS u(unit), unnest(ARRAY[6, 7, 13]) AS m(measure),
+      report.bounds(u.unit, now() - interval '5 days 10 seconds', now() + interval '1 day 1 minute') AS b
+  ), of_cells AS (
+    SELECT a.unit, a.measure, c.at, c.app_id, c.host_id, c.key_id, c.n, c.errors, c.sum, c.min, c.max, c.buckets, c.counts
+    FROM asked AS a, report.cells(a.measure, a.unit, a.from_at, a.until_at, a.hour_until, a.day_until) AS c
+  ), of_views AS (
+    SELECT a.unit, a.measure, c.at, c.app_id, c.host_id, c.key_id, c.n, c.errors, c.sum, c.min, c.max, c.buckets, c.counts
+    FROM asked AS a JOIN report.cell AS c ON c.unit = a.unit AND c.measure = a.measure
+      AND c.at >= date_trunc(a.unit, now() - interval '5 days 10 seconds', 'UTC') AND c.at < now() + interval '1 day 1 minute'
+  )
+  (TABLE of_cells EXCEPT ALL TABLE of_views) UNION ALL (TABLE of_views EXCEPT ALL TABLE of_cells);
+-- Up to report.split() no cell comes in two rows.
+CREATE TEMP VIEW twice AS
+  SELECT u.unit, c.at FROM unnest(ARRAY['minute', 'hour', 'day']) AS u(unit),
+    report.bounds(u.unit, now() - interval '7 days', now() + interval '2 days') AS b,
+    report.cells(6, u.unit, b.from_at, report.split(ARRAY[6], u.unit, b.from_at, b.until_at), b.hour_until, b.day_until) AS c
+  GROUP BY u.unit, c.at, c.app_id, c.host_id, c.key_id HAVING count(*) > 1;
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same');
 CREATE TEMP TABLE before AS SELECT * FROM totals;
 SELECT pg_temp.expect(count(*) = 3 AND bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'all is seen at once') FROM before;
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 2) = 2, 'no more than asked for');
@@ -36,6 +58,7 @@ SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 4, 'the rest, that o
 SELECT pg_temp.expect((n, errors, sum, min, max, buckets, counts) = (4, 2, 60, 10, 20, '{20058,20075}'::int[], '{2,2}'::bigint[]), 'one row a key')
 FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
 SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'in all views') FROM totals;
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same after merging');
 SELECT pg_temp.expect(count(*) = 1, 'what is late goes to its hour') FROM telemetry.rollup_hour WHERE at < now() - interval '4 days';
 SELECT pg_temp.expect(count(*) = 1, 'and to its day') FROM telemetry.rollup_day WHERE at < now() - interval '3 days';
 
@@ -44,12 +67,28 @@ SELECT hour_until AS hour_until FROM telemetry.rollup_state \gset
 DO $$ BEGIN WHILE telemetry.fold_rollups('-2 hours') LOOP NULL; END LOOP; END $$;
 SELECT pg_temp.expect(hour_until > now() + interval '100 minutes' AND day_until BETWEEN hour_until - interval '1 hour' AND hour_until, 'folded that far') FROM telemetry.rollup_state;
 SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'and every record is still seen once') FROM totals;
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same after folding');
 SELECT pg_temp.expect(sum(n) >= 7, 'hours hold them') FROM telemetry.rollup_hour;
+
+-- A host that fell silent is found in its hour, over two days later in its UTC day; one that never sent is unseen.
+BEGIN;
+INSERT INTO telemetry.host (id, name) VALUES (2, 'silent since five days'), (77, 'never came');
+SELECT pg_temp.expect((state, last_seen_at) = ('silent', date_trunc('hour', now() - interval '7200 minutes', 'UTC') + interval '1 hour'), 'in its hour')
+FROM report.hosts_at(now() - interval '4 days') WHERE host = 'silent since five days';
+SELECT pg_temp.expect((state, last_seen_at) = ('silent', date_trunc('day', now() - interval '7200 minutes', 'UTC') + interval '24 hours'), 'in its day')
+FROM report.hosts_at(now() - interval '2 days') WHERE host = 'silent since five days';
+SELECT pg_temp.expect(state = 'reporting' AND last_seen_at = date_trunc('minute', now()) - interval '1 minute', 'in its minute')
+FROM report.hosts_at(now()) WHERE host = 'silent since five days';
+SELECT pg_temp.expect(count(*) = 2, 'unseen: before its first record, and never') FROM report.hosts_at(now() - interval '6 days')
+WHERE state = 'unseen' AND host IN ('silent since five days', 'never came');
+ROLLBACK;
 
 -- Late now: each level gets it by itself.
 INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
 VALUES (date_trunc('minute', now()) - interval '3 minutes', 1, 2, 6, 3, 1, 0, 5, 5, 5, '{20041}', '{1}');
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same and what is late is not merged');
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 1, 'merged');
+SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same of what was late');
 SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (12, 5, 155, 11)), 'in all views') FROM totals;
 SELECT pg_temp.expect((n, min, buckets, counts) = (5, 5, '{20041,20058,20075}'::int[], '{1,2,2}'::bigint[]), 'in its minute''s row')
 FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';

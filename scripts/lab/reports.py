@@ -107,7 +107,8 @@ def template_sql():
 
 
 def rollup_sql(target, unit, first, last, share):
-    """Rows of a rollup table from `first` to `last` (SQL), each with `share` of an hour's records; counters grow."""
+    """Rows of a rollup table from `first` to `last` (SQL), each with `share` of an hour's records; counters grow.
+    Minutes lie in the table as merging writes them: in the order of time, and in each of measure and application."""
     return f"""
         INSERT INTO telemetry.{target} (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
         SELECT t.at, m.app_id, m.host_id, m.measure, m.key_id, v.n, v.n / 50, v.n * v.mean, v.mean / 3, v.mean * 3,
@@ -142,7 +143,8 @@ def fill(scale, raw, hour_days):
         psql(f"DROP INDEX telemetry.{table}_at", f"ALTER TABLE telemetry.{table} DROP CONSTRAINT {table}_pkey")
         if table == "rollup_minute":
             psql(rollup_sql(table, "minute", f"date_trunc('minute', now()) - interval '{MINUTE_HOURS} hours'",
-                            "date_trunc('minute', now()) - interval '2 minutes'", "1/60.0"))
+                            "date_trunc('minute', now()) - interval '2 minutes'", "1/60.0")
+                 + " ORDER BY t.at, m.measure, m.app_id")
         elif table == "rollup_hour":
             for back in range(DAYS + 1, -1, -1):
                 psql(rollup_sql(table, "hour", f"{day} - interval '{back} days'",
