@@ -45,8 +45,10 @@ def command_line(pid):
 
 
 def send_signal(pid, number, started=None):
-    """Signals a process if it is still the one that started then; true when it was there. None is a process that is not,
-    and 0 would be every process of our own group."""
+    """Signals a process if it is still the one that started then; true when it was there.
+
+    None is a process that is not there, and 0 would be every process of our own group.
+    """
     if not pid:
         return False
     if started is not None and start_time(pid) != started:
