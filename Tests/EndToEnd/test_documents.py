@@ -74,7 +74,7 @@ INLINE = {
         "systemd-analyze security": "the_unit_is_what_systemd_takes",
         "nft list table inet standwatch_drill": "drills",
     },
-    "ha/AGENT.md": {},
+    "ha/AGENT.md": {"hactl token add": "tokens"},
     "sql/README.md": {},
     "sql/scale/README.md": {"hactl doctor": "look", "hactl report": "analysts_reports_at_a_nodes_shell"},
 }
