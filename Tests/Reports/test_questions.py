@@ -187,10 +187,12 @@ class Questions(unittest.TestCase):
 
     def test_11_jobs_that_became_slower(self):
         today = self.jobs(DAY, "hour")[("EQP-12", "move")]
-        first = self.now - 8 * DAY * 1_000_000
-        first = first // 3_600_000_000 * 3_600_000_000
+        # The hours in which the week-old range begins and ends count whole; today's last hour has no more than until now.
+        hour = HOUR * 1_000_000
+        first = (self.now - 8 * DAY * 1_000_000) // hour * hour
+        last = -(-(self.now - 7 * DAY * 1_000_000) // hour) * hour
         before = [row["duration_us"] / 1000 for row in self.plant.rows["job"] if (row["app"], row["job"]) ==
-                  ("EQP-12", "move") and first <= row["ts"] < self.now - 7 * DAY * 1_000_000]
+                  ("EQP-12", "move") and first <= row["ts"] < last]
         rows = self.ask(11)
         self.assertEqual([row[:2] for row in rows], [["EQP-12", "move"]])
         self.near(rows[0][2], quantile([row["duration_us"] / 1000 for row in today], 0.95), 0.02)
