@@ -132,6 +132,7 @@ class Run:
         whole.phantom += report["phantom"] or 0
         whole.stale_commits += mine.stale_commits
         whole.two_holders_ms += mine.two_holders_ms
+        whole.tolerated_overlap_ms += mine.tolerated_overlap_ms
         whole.takeovers += mine.takeovers
         world = {"shape": shape, "sent": report["sent"], "acked": report["acked"], "lost": report["lost"],
                  "doubled": report["doubled"], "phantom": report["phantom"], "failure": report["failure"],
@@ -158,7 +159,7 @@ class Run:
             "seed": self.seed, "minutes": self.minutes, "windows": len(self.windows), "kinds": self.kinds,
             "acked": totals.acked, "lost": totals.lost, "doubled": totals.doubled, "phantom": totals.phantom,
             "stale_commits": totals.stale_commits, "two_holders_ms": round(totals.two_holders_ms, 1),
-            "takeovers": totals.takeovers,
+            "tolerated_overlap_ms": round(totals.tolerated_overlap_ms, 1), "takeovers": totals.takeovers,
             "one_active_s": {"median": middle(actives), "most": actives[-1] if actives else None},
             "gap_s": {"median": middle(gaps), "most": gaps[-1] if gaps else None},
             "evidence": self.evidence.counts, "missing": missing, "worlds": self.worlds,
