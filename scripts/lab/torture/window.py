@@ -145,8 +145,8 @@ class Window:
         """Milliseconds.
 
         A node that can't run keeps its address until the kernel's lifetime for it is over. Where frames to it are lost
-        as well, its successor can't tell it from one that is off, and doesn't wait: until then both answer, and only the
-        successor acknowledges anything.
+        as well, its successor can't tell it from one that is off, and doesn't wait: until then both answer, and only
+        the successor acknowledges anything.
         """
         return OVERLAP_MS if len(self.faults) > 1 and any(fault.hides for fault in self.faults) else 0.0
 
