@@ -8,7 +8,7 @@ FACTS = ("queue", "step", "job", "metric", "log", "event", "process", "web", "sp
 # A claim of an older epoch that the next promotion's snapshot does not see was committed after it. Later promotions
 # see what an earlier one saw, so the next one is enough.
 STALE = """
-SELECT count(*) FROM ingest.claim AS c CROSS JOIN LATERAL (
+SELECT count(*) FROM lab.batch AS c CROSS JOIN LATERAL (
   SELECT p.snapshot FROM lab.promotion AS p WHERE p.epoch > c.lab_epoch ORDER BY p.epoch LIMIT 1) AS next
 WHERE c.lab_epoch IS NOT NULL AND NOT pg_visible_in_snapshot(c.lab_xact, next.snapshot) AND c.at >= '{since}'
 """
@@ -16,6 +16,10 @@ WHERE c.lab_epoch IS NOT NULL AND NOT pg_visible_in_snapshot(c.lab_xact, next.sn
 MEMORY_KILOBYTES = 256 << 10
 # Beyond what a node had in the first window: connections of clients come and go.
 MORE_DESCRIPTORS = 200
+# A guard and an agent have no clients in number.
+FEW = 20
+# The agent's own bound is 40 MB.
+AGENT_KILOBYTES = 40 << 10
 # How long after the healing the senders without numbers of their own may take to have caught up.
 CATCH_UP_SECONDS = 20
 
@@ -174,14 +178,33 @@ class Checker:
         found, figures = [], {}
         for node in self.world.nodes.values():
             kilobytes, _ = node.resident_kilobytes()
-            try:
-                count = len(os.listdir(f"/proc/{node.worker_pid()}/fd"))
-            except OSError:
-                continue
-            bound = self.descriptors.setdefault(node.name, count + MORE_DESCRIPTORS)
-            figures[node.name] = {"resident_kb": kilobytes, "descriptors": count}
+            figures[node.name] = {"resident_kb": kilobytes}
             if kilobytes > MEMORY_KILOBYTES:
                 found.append(f"node {node.name} has {kilobytes} kB of memory")
-            if count > bound:
-                found.append(f"node {node.name} has {count} descriptors open, the bound is {bound}")
+            for role, pid, more in (("worker", node.worker_pid(), MORE_DESCRIPTORS), ("guard", node.guard_pid(), FEW)):
+                found += self.descriptors_of(f"{role} of {node.name}", pid, more, figures[node.name], role)
+        if self.clients:
+            pid = self.clients.agent.process.pid
+            figures["agent"] = {"resident_kb": resident_kilobytes(pid)}
+            if figures["agent"]["resident_kb"] > AGENT_KILOBYTES:
+                found.append(f"the agent has {figures['agent']['resident_kb']} kB of memory")
+            found += self.descriptors_of("agent", pid, FEW, figures["agent"], "agent")
         return found, figures
+
+    def descriptors_of(self, whose, pid, more, figures, name):
+        try:
+            count = len(os.listdir(f"/proc/{pid}/fd"))
+        except OSError:
+            return []
+        bound = self.descriptors.setdefault(whose, count + more)
+        figures[f"descriptors_{name}"] = count
+        return [f"{whose} has {count} descriptors open, the bound is {bound}"] if count > bound else []
+
+
+def resident_kilobytes(pid):
+    """0 of a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("VmRSS:")), 0)
+    except OSError:
+        return 0

@@ -15,6 +15,7 @@ KINDS = processes_die.KINDS + network_fails.KINDS + database_fails.KINDS + hosts
 WORLD_SECONDS = (60, 300)
 # Shorter runs may miss what a run has to have seen; they say so and do not fail for it.
 VACUITY_MINUTES = 4.5
+KINDS_AT_LEAST = 20
 
 
 class History:
@@ -70,7 +71,6 @@ class Run:
             left = end - time.monotonic()
             # A rest that is too short for a world of its own goes to this one.
             self.world(shapes.pop(), left if left < length * 1.4 else length)
-        return self.result()
 
     def world(self, shape, seconds):
         folder = os.path.join(self.folder, f"world-{len(self.worlds) + 1}")
@@ -152,6 +152,8 @@ class Run:
         missing = self.evidence.missing()
         if missing and self.minutes >= VACUITY_MINUTES:
             self.failures += [{"problem": f"vacuous: never seen: {name}"} for name in missing]
+        if self.minutes >= VACUITY_MINUTES and len(self.kinds) < KINDS_AT_LEAST:
+            self.failures.append({"problem": f"vacuous: {len(self.kinds)} kinds were injected, of {len(KINDS)}"})
         actives = sorted(window["one_active_s"] for window in self.windows if "one_active_s" in window)
         gaps = sorted(window["gap_s"] for window in self.windows if "gap_s" in window)
         totals = self.totals
