@@ -4,7 +4,7 @@ import Node
 import Platform
 
 private let trap = PlantedTrap(marker: "standwatch-planted-trap")
-private let words = Array(CommandLine.arguments.dropFirst())
+private let words = Array(processArguments().dropFirst())
 private let path = words.firstIndex(of: "--config").flatMap { words.indices.contains($0 + 1) ? words[$0 + 1] : nil }
 
 exitProcess(
