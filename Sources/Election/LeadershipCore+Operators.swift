@@ -16,7 +16,7 @@ extension LeadershipCore {
   }
 
   mutating func driveIngest(at now: Instant) {
-    guard case .reigning(let reign) = role, reign.step == .ruling, ingest == .closed, let term = ledTerm else { return }
+    guard ingest == .closed, reignStep == .ruling, let term = ledTerm else { return }
     ingest = .opening
     ask(ingest: .open(term), within: settings.statementTimeout, at: now)
   }

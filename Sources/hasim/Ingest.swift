@@ -216,8 +216,8 @@ final class StreamLane {
         guard let link else { return self.attempt == attempt ? failed() : () }
         guard self.attempt == attempt, !ended else { return host.cluster.hangUp(link, host: host) }
         self.link = link
+        guard link.session.alive else { return serverClosed(link) }
         link.session.ended = { [self] _ in serverClosed(link) }
-        if !link.session.alive { return serverClosed(link) }
         greet(link, self.attempt)
       }
     }

@@ -270,6 +270,12 @@ final class Store {
     serve()
   }
 
+  /// The run is over.
+  func letGo() {
+    for transaction in holders + queue { giveUp(transaction) }
+    claimQueue = []
+  }
+
   /// Nobody hears of it again.
   private func giveUp(_ transaction: Transaction) {
     transaction.stage = .done
