@@ -267,7 +267,9 @@ final class StreamLane {
 
   private func write(_ kind: Transaction.Kind, _ link: Link, _ attempt: Int) {
     let transaction = Transaction(pid: link.session.pid, kind: kind, term: term.term)
-    transaction.claimed = { [self] in answer(link, attempt) { [self] in copy(transaction, link, attempt) } }
+    transaction.claimed = { [self] claimed in
+      answer(link, attempt) { [self] in copy(claimed, link, attempt) }
+    }
     transaction.finished = { [self] outcome in answer(link, attempt) { [self] in settled(outcome, attempt) } }
     call(link, attempt, { [self] in database.write($0, transaction) }, {})
   }
