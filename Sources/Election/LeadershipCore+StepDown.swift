@@ -83,7 +83,7 @@ extension LeadershipCore {
   mutating func enforceDegraded(at now: Instant) {
     guard case .degraded(var degraded) = role else { return }
     if settings.flaws.contains(.neverYields) { return }
-    if isExcused, let excuse, databaseReachable(at: now) { return stepDown(.notAllowed(excuse), keepSession: false, at: now) }
+    if let excuse, databaseReachable(at: now) { return stepDown(.notAllowed(excuse), keepSession: false, at: now) }
     // The database answered this node after the loss: the lock is gone for good, there is nothing to wait for.
     if !degraded.confirmed, let answered = databaseSuccessAt, answered > degraded.since {
       return stepDown(why, keepSession: false, at: now)
