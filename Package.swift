@@ -32,10 +32,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
 
     // Pure cores: they import nothing.
-    // The core's release build lets its small functions be inlined in other modules: the simulator lives on it.
-    .target(
-      name: "Election",
-      swiftSettings: strict + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]),
+    library("Election"),
     library("Telemetry"),
 
     // JSON5 as a tree that is read strictly.
@@ -73,9 +70,7 @@ let package = Package(
     .executableTarget(
       name: "hasim", dependencies: ["Election"],
       swiftSettings: strict + [
-        .unsafeFlags(
-          ["-enforce-exclusivity=unchecked", "-assume-single-threaded", "-cross-module-optimization"],
-          .when(configuration: .release))
+        .unsafeFlags(["-enforce-exclusivity=unchecked", "-assume-single-threaded"], .when(configuration: .release))
       ]),
 
     // The guard's own binary in its tests: the real guard with a worker that obeys its standard input.
