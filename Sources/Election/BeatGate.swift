@@ -78,9 +78,11 @@ public struct BeatGate: Sendable {
 
   /// The stamp of a beat that goes to `peer` on `link` now.
   public func stamp(to peer: ShortName, link: UInt8, at now: Instant) -> BeatStamp {
-    let known = place(of: peer, link: link).flatMap { seen[$0] }
+    guard let place = place(of: peer, link: link), let known = seen[place] else {
+      return BeatStamp(link: link, sent: now, echo: nil)
+    }
     return BeatStamp(
-      link: link, sent: now, echo: known.map { BeatEcho(sent: $0.sent, held: max(.zero, now - $0.receivedAt)) })
+      link: link, sent: now, echo: BeatEcho(sent: known.sent, held: max(.zero, now - known.receivedAt)))
   }
 
   private func place(of node: ShortName, link: UInt8) -> Int? {

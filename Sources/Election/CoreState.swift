@@ -8,8 +8,9 @@ struct Pending<Command: Equatable & Sendable>: Equatable, Sendable {
   var deadline: Instant
 }
 
-/// What the node does. Everything that is true only in one of them lives in its payload.
-enum Role: Equatable, Sendable {
+/// What the node does. Everything that is true only in one of them lives in its payload; boxed, for every event looks at
+/// the role, and few change it.
+indirect enum Role: Equatable, Sendable {
   /// Does not hold the lock; queues for it when it may.
   case standby
   /// From the grant of the lock on.

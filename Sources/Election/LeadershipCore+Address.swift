@@ -30,12 +30,12 @@ extension LeadershipCore {
     switch role {
     case .standby:
       if address == .unknown, now >= nextSweepAt { releaseAddress(at: now) }
-    case .reigning(let reign):
-      if address == .absent || address == .unknown { driveClaim(reign, at: now) }
+    case .reigning:
+      if address == .absent || address == .unknown { driveClaim(at: now) }
       // The lifetime was counted from an earlier beat than the lease: it would end first, and there would be nothing
       // left to keep in the degraded state.
       let lives = renewDue || !databaseReachable(at: now) && everyPeerSaysNoDatabase(at: now)
-      if address == .held, reign.step == .ruling, lives { renew(at: now) }
+      if address == .held, reignStep == .ruling, lives { renew(at: now) }
     case .degraded(let degraded):
       let keeps = degraded.confirmed && everyPeerSaysNoDatabase(at: now)
       if address == .held, keeps || settings.flaws.contains(.neverYields) { renew(at: now) }
@@ -51,8 +51,8 @@ extension LeadershipCore {
     }
   }
 
-  private mutating func driveClaim(_ reign: Reign, at now: Instant) {
-    guard reign.step != .proving else { return }
+  private mutating func driveClaim(at now: Instant) {
+    guard case .reigning(let reign) = role, reign.step != .proving else { return }
     if !reign.mayClaim, !settings.flaws.contains(.noProbe) {
       guard now >= reign.nextProbeAt else { return }
       var probing = reign

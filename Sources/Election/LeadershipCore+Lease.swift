@@ -14,7 +14,7 @@ extension LeadershipCore {
 
   /// Whether this node queues for the lock.
   func mayQueue(at now: Instant) -> Bool {
-    guard excuse == nil, !isFaulty(at: now), threadsTicking, stopCommand == nil else { return false }
+    guard !isExcused, !isFaulty(at: now), threadsTicking, stopCommand == nil else { return false }
     guard address == .absent || address == .held, ingest == .closed else { return false }
     let somebodyElseCan = views.contains { !isSilent($0, at: now) && $0.lastBeat?.databaseReachable == true }
     if now < holdOffUntil && somebodyElseCan { return false }
@@ -53,7 +53,7 @@ extension LeadershipCore {
       if mayQueue(at: now) { queue(at: now) } else if leaseSession != nil { closeLease(at: now) }
     case .degraded:
       if mayQueue(at: now) { queue(at: now) }
-    case .reigning(let reign): driveReign(reign, at: now)
+    case .reigning: driveReign(at: now)
     case .handingOver(let handover): driveHandoverLease(handover, at: now)
     case .steppingDown(let stepDown): driveStepDown(stepDown, at: now)
     }

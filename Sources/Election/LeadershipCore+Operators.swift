@@ -16,7 +16,7 @@ extension LeadershipCore {
   }
 
   mutating func driveIngest(at now: Instant) {
-    guard case .reigning(let reign) = role, reign.step == .ruling, ingest == .closed, let term = ledTerm else { return }
+    guard ingest == .closed, reignStep == .ruling, let term = ledTerm else { return }
     ingest = .opening
     ask(ingest: .open(term), within: settings.statementTimeout, at: now)
   }
@@ -154,8 +154,8 @@ extension LeadershipCore {
 
   /// Only when configured: gives way to the preferred node once it has been sound for long enough.
   mutating func driveFailback(at now: Instant) {
-    guard let home = reading?.cluster.failbackTo ?? settings.failbackTo, home != me.node, let view = view(of: home),
-      stopCommand == nil
+    guard reignStep == .ruling, stopCommand == nil,
+      let home = reading?.cluster.failbackTo ?? settings.failbackTo, home != me.node, let view = view(of: home)
     else { return }
     guard let since = view.soundSince, now - since >= settings.failbackDelay else { return }
     guard switchoverRefusal(home, at: now) == nil else { return }

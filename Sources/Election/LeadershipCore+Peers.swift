@@ -3,15 +3,18 @@
 extension LeadershipCore {
   func view(of node: ShortName) -> PeerView? { place(of: node).map { views[$0] } }
   /// For who needs a part of the view only: a copy of all of it costs, and this is asked with every event.
+  @inline(__always)
   func place(of node: ShortName) -> Int? { views.firstIndex { $0.node == node } }
 
   /// No beat on any link for `peerSilence`; time that we slept through does not count.
   func isSilent(_ view: PeerView, at now: Instant) -> Bool { isSilent(lastHeard: view.lastHeard, at: now) }
+  @inline(__always)
   private func isSilent(lastHeard: Instant?, at now: Instant) -> Bool {
     now - max(lastHeard ?? awakeSince, awakeSince) >= settings.peerSilence
   }
 
   /// Whether that run of the node shows no life. A newer one proves that it is over.
+  @inline(__always)
   func isSilent(incarnation node: NodeIncarnation, at now: Instant) -> Bool {
     guard let place = place(of: node.node) else { return now - awakeSince >= settings.peerSilence }
     if let known = views[place].lastBeat?.from.incarnation, known > node.incarnation { return true }
@@ -61,23 +64,19 @@ extension LeadershipCore {
 
   // MARK: What we say
 
+  @inline(__always)
   func state(at now: Instant) -> NodeState {
     switch role {
     case .stopped: return .stopped
     case .standby:
       if isFaulty(at: now) { return .faulty }
-      if address == .unknown || address == .releasing || reading == nil { return .starting }
-      return excuse == nil ? .standby : .excused
-    case .reigning: return ingest == .open && address == .held && isRuling ? .active : .promoting
+      if address == .unknown || address == .releasing || !hasRead { return .starting }
+      return isExcused ? .excused : .standby
+    case .reigning: return ingest == .open && address == .held && reignStep == .ruling ? .active : .promoting
     case .handingOver: return .draining
     case .steppingDown: return .steppingDown
     case .degraded: return .degraded
     }
-  }
-
-  private var isRuling: Bool {
-    if case .reigning(let reign) = role { return reign.step == .ruling }
-    return false
   }
 
   /// Records a change of state, and sends a beat when it is time or when what it says has changed.

@@ -33,16 +33,23 @@ extension LeadershipCore {
     return last
   }
 
+  /// For who needs no more of a reign: a copy of all of it costs.
+  @inline(__always)
+  var reignStep: Reign.Step? { if case .reigning(let reign) = role { reign.step } else { nil } }
+
   /// The next step of a promotion, or the next beat.
-  mutating func driveReign(_ reign: Reign, at now: Instant) {
-    switch reign.step {
+  mutating func driveReign(at now: Instant) {
+    switch reignStep {
     case .proving: beat(at: now)
     case .clearing: ask(lease: .endOldSessions, within: settings.statementTimeout / 2, at: now)
     case .bumping:
-      guard let seen = reign.seen else { return stepDown(.promotionFailed("no reading"), keepSession: true, at: now) }
+      guard case .reigning(let reign) = role, let seen = reign.seen else {
+        return stepDown(.promotionFailed("no reading"), keepSession: true, at: now)
+      }
       let limit = settings.bumpTimeout + settings.statementTimeout / 4
       ask(lease: .bump(expecting: seen.term, timeout: settings.bumpTimeout), within: limit, at: now)
     case .ruling: if now >= nextBeatAt { beat(at: now) }
+    case nil: break
     }
   }
 

@@ -129,8 +129,9 @@ extension LeadershipCore {
   }
 
   /// Only who could lead instead judges, on a reading that is not old.
+  @inline(__always)
   private func mayJudge(at now: Instant) -> Bool {
-    guard case .standby = role, excuse == nil, !isFaulty(at: now) else { return false }
+    guard case .standby = role, !isExcused, !isFaulty(at: now) else { return false }
     return now - readingAt <= settings.watchInterval * 4
   }
 }

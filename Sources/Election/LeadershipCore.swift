@@ -45,7 +45,12 @@ public struct LeadershipCore: Sendable {
   /// The read in flight began before an oversleep.
   var watchOpOverslept = false
   var nextReadAt: Instant
-  var reading: WatchReading?
+  var reading: WatchReading? {
+    didSet { (hasRead, isExcused) = (reading != nil, excuse != nil) }
+  }
+  /// What every event asks of `reading`, without a copy of it.
+  private(set) var hasRead = false
+  private(set) var isExcused = true
   var readingAt: Instant
   var window: JudgeWindow?
   /// The session that held the lock while its node said that it leads the term: what a resignation is about.
@@ -122,7 +127,7 @@ public struct LeadershipCore: Sendable {
     enforceTime(at: now)
     drive(at: now)
     tell(at: now)
-    deadlineAsked = nextDeadline
+    deadlineAsked = dueNext
     // Handed over, not copied; most events ask for nothing.
     if out.isEmpty { return [] }
     defer { out = [] }
@@ -198,7 +203,12 @@ public struct LeadershipCore: Sendable {
   }
 
   /// When `.ticked` is due at the latest. Changes with every `handle`.
-  public var nextDeadline: Instant {
+  public var nextDeadline: Instant { dueNext }
+
+  // Asked with every event: a call from a mutating function would copy the whole core, here as in the other readers
+  // that are inlined.
+  @inline(__always)
+  private var dueNext: Instant {
     if isStopped { return Instant(nanoseconds: .max) }
     var next = nextPeerBeatAt
     func consider(_ instant: Instant?) { if let instant, instant < next { next = instant } }

@@ -11,7 +11,8 @@ enum Work {
   case step(Step)
 }
 
-/// A binary heap by time, then by order of adding. What is moved about are plain numbers; the work stays in its slot.
+/// A calendar by time, then by order of adding: what is due soon lies sorted, what comes in the next seconds in a leaf for
+/// every 8 ms, the rest waits for the calendar's next turn. The work stays in its slot; what is sorted are plain numbers.
 struct Agenda {
   private struct Item {
     var at: Moment
@@ -19,53 +20,90 @@ struct Agenda {
     var slot: Int
     func before(_ other: Item) -> Bool { at != other.at ? at < other.at : order < other.order }
   }
-  private var items: [Item] = []
-  private var slots: [Work?] = []
+  private struct Slot {
+    var item: Item
+    /// The next slot of the same leaf, or -1.
+    var next = -1
+    var work: Work?
+  }
+  private static let leafBits: Moment = 23
+  private static let leaves: Moment = 512
+
+  /// What is due until the end of the present leaf, the latest first.
+  private var soon: [Item] = []
+  /// The first slot of each leaf, or -1.
+  private var firsts = Array(repeating: -1, count: Int(Agenda.leaves))
+  /// Beyond the leaves, in no order.
+  private var later: [Item] = []
+  private var slots: [Slot] = []
   private var free: [Int] = []
   private var added = 0
-
-  var nextAt: Moment? { items.first?.at }
+  private var count = 0
+  /// The number of the present leaf, from the beginning of time.
+  private var leaf: Moment = 0
 
   mutating func add(at: Moment, _ work: consuming Work) {
     added += 1
-    let slot: Int
+    count += 1
+    var item = Item(at: at, order: added, slot: slots.count)
     if let place = free.popLast() {
-      slot = place
-      slots[place] = work
+      item.slot = place
+      slots[place] = Slot(item: item, work: work)
     } else {
-      slot = slots.count
-      slots.append(work)
+      slots.append(Slot(item: item, work: work))
     }
-    let item = Item(at: at, order: added, slot: slot)
-    items.append(item)
-    var child = items.count - 1
-    while child > 0 {
-      let parent = (child - 1) / 2
-      guard item.before(items[parent]) else { break }
-      items[child] = items[parent]
-      child = parent
-    }
-    items[child] = item
+    file(item)
   }
 
-  mutating func next() -> Work? {
-    guard let first = items.first, let last = items.popLast() else { return nil }
-    if !items.isEmpty {
-      var parent = 0
-      while true {
-        var child = 2 * parent + 1
-        guard child < items.count else { break }
-        if child + 1 < items.count, items[child + 1].before(items[child]) { child += 1 }
-        guard items[child].before(last) else { break }
-        items[parent] = items[child]
-        parent = child
-      }
-      items[parent] = last
+  private mutating func file(_ item: Item) {
+    let wanted = item.at >> Agenda.leafBits
+    if wanted <= leaf { return sort(item) }
+    guard wanted < leaf + Agenda.leaves else { return later.append(item) }
+    let place = Int(wanted % Agenda.leaves)
+    slots[item.slot].next = firsts[place]
+    firsts[place] = item.slot
+  }
+
+  private mutating func sort(_ item: Item) {
+    soon.append(item)
+    var sorted = soon.mutableSpan
+    var place = sorted.count - 1
+    while place > 0, sorted[place - 1].before(item) {
+      sorted[place] = sorted[place - 1]
+      place -= 1
     }
-    var work: Work?
-    swap(&work, &slots[first.slot])
-    free.append(first.slot)
-    return work
+    sorted[place] = item
+  }
+
+  /// Turns leaves until something is due.
+  private mutating func turn() {
+    while soon.isEmpty {
+      leaf += 1
+      if leaf % Agenda.leaves == 0 {
+        let waiting = later
+        later = []
+        for item in waiting { file(item) }
+      }
+      let place = Int(leaf % Agenda.leaves)
+      var slot = firsts[place]
+      firsts[place] = -1
+      while slot >= 0 {
+        sort(slots[slot].item)
+        slot = slots[slot].next
+      }
+    }
+  }
+
+  /// The next thing, if it is due until then.
+  mutating func next(until end: Moment) -> (at: Moment, work: Work)? {
+    guard count > 0 else { return nil }
+    turn()
+    guard let item = soon.last, item.at <= end else { return nil }
+    soon.removeLast()
+    free.append(item.slot)
+    count -= 1
+    guard let work = slots[item.slot].work.take() else { preconditionFailure("what is filed has its work") }
+    return (item.at, work)
   }
 }
 

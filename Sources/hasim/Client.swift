@@ -143,6 +143,9 @@ final class Client {
     progressedAt = world.now
   }
 
+  /// The run is over.
+  func forget() { connection = nil }
+
   func lost(_ from: ClientConnection) { if from === connection { lose() } }
 
   private func lose() {

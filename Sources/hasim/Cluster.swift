@@ -56,7 +56,9 @@ final class Cluster {
     // The queue's closures hold the cluster and the cluster holds the queue.
     world.clear()
     for host in hosts { host.forget() }
+    for client in clients { client.forget() }
     database.forget()
+    network.forget()
     checks.forget()
     hosts = []
     clients = []

@@ -126,6 +126,8 @@ final class Database {
       session.idleTimeout = nil
       session.transaction?.letGo()
     }
+    waiters = []
+    store.letGo()
   }
 
   // MARK: The advisory lock

@@ -113,20 +113,20 @@ final class Faults {
       let fault = LocalFault.carrierLost(interface: "eth0")
       host.disturbed()
       host.localFault = fault
-      host.worker?.perform { $0.deliver(.faultBegan(fault)) }
+      host.worker?.report(.faultBegan(fault))
       later(500...6_000) { [unowned self] in endLocalFault(host) }
     case .setClock: host.wallOffset += (world.random.chance(0.5) ? -1 : 1) * world.random.milliseconds(100...10_000)
     case .stallThreads:
       host.disturbed()
       if world.random.chance(0.3) {
-        host.worker?.perform { $0.deliver(.criticalThreads(ticking: false)) }
+        host.worker?.report(.criticalThreads(ticking: false))
       } else {
         host.worker?.stallControl(true)
       }
       later(500...4_000) {
         host.disturbed()
         host.worker?.stallControl(false)
-        host.worker?.perform { $0.deliver(.criticalThreads(ticking: true)) }
+        host.worker?.report(.criticalThreads(ticking: true))
       }
     case .killWorker, .stopWorker, .stopAll, .killAll, .pauseMachine, .crashHost, .cutPeers, .cutDatabase, .cutBoth,
       .noise, .endLeaseSession, .loseLock, .restartDatabase, .failOver, .stallCommits, .pause, .noPromote, .switchover,
@@ -139,7 +139,7 @@ final class Faults {
     guard let fault = host.localFault else { return }
     host.disturbed()
     host.localFault = nil
-    host.worker?.perform { $0.deliver(.faultEnded(fault)) }
+    host.worker?.report(.faultEnded(fault))
   }
 
   /// The next effect of a kind that matters finds its node stopped, paused, dead or cut off.
@@ -350,7 +350,7 @@ final class Faults {
       a.resume()
       a.powerUp()
       a.worker?.stallControl(false)
-      a.worker?.perform { $0.deliver(.criticalThreads(ticking: true)) }
+      a.worker?.report(.criticalThreads(ticking: true))
       a.disturbed()
     }
     let database = cluster.database

@@ -9,12 +9,9 @@ struct Hunt {
 
   /// Seeds until it was found: the first time, and the median of all times. `nil`: not found at all.
   func find(_ plant: Plant) -> (first: UInt64, median: UInt64)? {
-    let outcomes = Sweep.run(bounds, enough: times) {
-      var plan = base
-      plan.seed = $0
-      plan.plant = plant
-      return plan
-    }
+    var planted = base
+    planted.plant = plant
+    let outcomes = Sweep.run(bounds, enough: times, .seeds(planted))
     let found = outcomes.filter { $0.violation != nil }.prefix(times)
     guard let first = found.first, let violation = first.violation else {
       print("\(plant.rawValue): NOT FOUND in \(bounds.count) seeds")

@@ -216,8 +216,8 @@ final class StreamLane {
         guard let link else { return self.attempt == attempt ? failed() : () }
         guard self.attempt == attempt, !ended else { return host.cluster.hangUp(link, host: host) }
         self.link = link
+        guard link.session.alive else { return serverClosed(link) }
         link.session.ended = { [self] _ in serverClosed(link) }
-        if !link.session.alive { return serverClosed(link) }
         greet(link, self.attempt)
       }
     }
@@ -267,7 +267,9 @@ final class StreamLane {
 
   private func write(_ kind: Transaction.Kind, _ link: Link, _ attempt: Int) {
     let transaction = Transaction(pid: link.session.pid, kind: kind, term: term.term)
-    transaction.claimed = { [self] in answer(link, attempt) { [self] in copy(transaction, link, attempt) } }
+    transaction.claimed = { [self] claimed in
+      answer(link, attempt) { [self] in copy(claimed, link, attempt) }
+    }
     transaction.finished = { [self] outcome in answer(link, attempt) { [self] in settled(outcome, attempt) } }
     call(link, attempt, { [self] in database.write($0, transaction) }, {})
   }

@@ -91,6 +91,9 @@ final class Network {
     direction == .request ? requestsCut[host] : answersCut[host]
   }
 
+  /// The run is over.
+  func forget() { for host in held.indices { held[host] = [] } }
+
   func hold(_ work: Work, host: Int) { if held[host].count < 10_000 { held[host].append(work) } }
 
   /// One message over an open connection: late when segments are lost, held while the way is cut.

@@ -59,6 +59,20 @@ struct Order {
     return true
   }
 
+  /// Every order of 1 to `most` faults, a fault as often as it likes, that is reduced; each with every spacing. Shorter
+  /// ones first.
+  static func all(_ most: Int) -> [Order] {
+    var found: [Order] = []
+    var last: [[OrderedFault]] = [[]]
+    for _ in 0..<most {
+      // What is not reduced stays so, whatever follows.
+      last = last.flatMap { start in OrderedFault.allCases.map { start + [$0] } }
+        .filter { Order(faults: $0, spacing: 1).isReduced }
+      for faults in last { for spacing in Order.spacings { found.append(Order(faults: faults, spacing: spacing)) } }
+    }
+    return found
+  }
+
   var name: String { faults.map(\.rawValue).joined(separator: ",") + "@\(spacing)" }
 
   /// The run of this order. Its seed follows from its name: a replay needs nothing else.
@@ -109,26 +123,11 @@ struct Orders {
   let base: Plan
   let threads: Int?
 
-  /// Every order of 1 to `most` faults, a fault as often as it likes, that is reduced; each with every spacing. Shorter
-  /// ones first.
-  func all() -> [Order] {
-    var found: [Order] = []
-    var last: [[OrderedFault]] = [[]]
-    for _ in 0..<most {
-      // What is not reduced stays so, whatever follows.
-      last = last.flatMap { start in OrderedFault.allCases.map { start + [$0] } }
-        .filter { Order(faults: $0, spacing: 1).isReduced }
-      for faults in last { for spacing in Order.spacings { found.append(Order(faults: faults, spacing: spacing)) } }
-    }
-    return found
-  }
-
   func run() -> Int32 {
     let started = monotonicSeconds()
-    let orders = all()
-    let outcomes = Sweep.run(Sweep.Bounds(from: 0, count: UInt64(orders.count), threads: threads)) {
-      orders[Int($0)].plan(base)
-    }
+    let orders = Order.all(most)
+    let bounds = Sweep.Bounds(from: 0, count: UInt64(orders.count), threads: threads)
+    let outcomes = Sweep.run(bounds, .orders(most: most, base: base))
     let failed = outcomes.filter { $0.violation != nil }
     let planted = base.plant.map { " --plant \($0.rawValue)" } ?? ""
     for outcome in failed.prefix(20) {

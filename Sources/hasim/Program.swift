@@ -148,11 +148,7 @@ struct Program {
 
   private func runMany(_ bounds: Sweep.Bounds, _ base: Plan) -> Int32 {
     let started = monotonicSeconds()
-    let outcomes = Sweep.run(bounds) {
-      var plan = base
-      plan.seed = $0
-      return plan
-    }
+    let outcomes = Sweep.run(bounds, .seeds(base))
     let failed = outcomes.filter { $0.violation != nil }
     for outcome in failed {
       if let violation = outcome.violation { print("seed \(outcome.seed): \(violation.sentence)") }

@@ -191,8 +191,11 @@ final class SQLThread {
         guard let link else { return finish(operation, failure: "connection refused") }
         guard !operation.done else { return host.cluster.hangUp(link, host: host) }
         self.link = link
-        link.session.ended = { [self] reason in serverClosed(link, reason) }
-        if !link.session.alive { serverClosed(link, "ended at once") }
+        if link.session.alive {
+          link.session.ended = { [self] reason in serverClosed(link, reason) }
+        } else {
+          serverClosed(link, "ended at once")
+        }
         then()
       }
     }

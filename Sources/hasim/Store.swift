@@ -22,7 +22,8 @@ final class Transaction {
   var refusal: () -> BumpRefusal? = { nil }
   var applied: () -> Void = {}
   /// A writer's rows are awaited here: called when the claim is made; `proceed` continues to COMMIT.
-  var claimed: () -> Void = {}
+  /// It is handed itself: what captured it would keep one alive that is never begun.
+  var claimed: (Transaction) -> Void = { _ in }
   var finished: (Outcome) -> Void = { _ in }
 
   init(pid: Int32, kind: Kind, term: Term? = nil) {
@@ -32,7 +33,7 @@ final class Transaction {
   }
   /// What it would have called refers back to it.
   func letGo() {
-    (refusal, applied, claimed, finished) = ({ nil }, {}, {}, { _ in })
+    (refusal, applied, claimed, finished) = ({ nil }, {}, { _ in }, { _ in })
   }
   var exclusive: Bool { if case .bump = kind { true } else { false } }
 }
@@ -147,7 +148,7 @@ final class Store {
 
   private func claim(_ transaction: Transaction, stream: Int, first: Int) {
     guard transaction.stage == .open else { return }
-    if world.has(.claimNotChecked) { return transaction.claimed() }
+    if world.has(.claimNotChecked) { return transaction.claimed(transaction) }
     let locked = !world.has(.claimNotLocked)
     if locked, claims[stream] != nil {
       return claimQueue.append((stream, { [self] in claim(transaction, stream: stream, first: first) }))
@@ -156,7 +157,7 @@ final class Store {
     if first - 1 < committed { return end(transaction, .duplicate) }
     if first - 1 > committed { return end(transaction, .gap) }
     claims[stream] = transaction
-    transaction.claimed()
+    transaction.claimed(transaction)
   }
 
   // MARK: COMMIT
@@ -268,6 +269,12 @@ final class Store {
       for next in waiting { next.retry() }
     }
     serve()
+  }
+
+  /// The run is over.
+  func letGo() {
+    for transaction in holders + queue { giveUp(transaction) }
+    claimQueue = []
   }
 
   /// Nobody hears of it again.

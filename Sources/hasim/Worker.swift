@@ -17,6 +17,8 @@ final class Worker {
   /// The control thread gets no processor; the other threads run on.
   private(set) var controlStalled = false
   private var stalledEvents: [Event] = []
+  /// What the thread that watches the machine has to say, in its order.
+  private var reports: [Event] = []
   private var tick: Alarm?
   private var gate: BeatGate
   /// What the core shows after its last event.
@@ -73,6 +75,17 @@ final class Worker {
 
   func after(_ delay: Moment, _ work: @escaping (Worker) -> Void) {
     world.after(delay) { [self] in perform(work) }
+  }
+
+  /// One thread says what it noticed. Among other threads it is early or late, but what it said last is heard last: a
+  /// fault that was over before a frozen worker ran again is over for the core, too.
+  func report(_ event: Event) {
+    reports.append(event)
+    perform { worker in
+      let reports = worker.reports
+      worker.reports = []
+      for event in reports { worker.deliver(event) }
+    }
   }
 
   func stop() {

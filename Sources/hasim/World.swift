@@ -67,7 +67,7 @@ final class World {
 
   /// Runs until then or to the first violation.
   func run(until end: Moment) {
-    while violation == nil, let at = agenda.nextAt, at <= end, let work = agenda.next() {
+    while violation == nil, let (at, work) = agenda.next(until: end) {
       now = at
       steps += 1
       switch work {

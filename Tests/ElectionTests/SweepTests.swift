@@ -15,14 +15,14 @@ private struct Told: Equatable {
   }
 }
 
-private func brief(_ seed: UInt64, plant: Plant? = nil) -> Plan {
-  Plan(seed: seed, plant: plant, faultPhase: 12 * second, calmPhase: 0)
+private func brief(plant: Plant? = nil) -> Series {
+  .seeds(Plan(seed: 0, plant: plant, faultPhase: 12 * second, calmPhase: 0))
 }
 
 struct SweepTests {
   @Test func `a seed does not depend on how many threads there are`() {
     let sweeps = [1, 2, 3].map { threads in
-      Sweep.run(Sweep.Bounds(from: 5, count: 9, threads: threads)) { brief($0) }.map(Told.init)
+      Sweep.run(Sweep.Bounds(from: 5, count: 9, threads: threads), brief()).map(Told.init)
     }
     #expect(sweeps[0].map(\.seed) == Array(5...13))
     #expect(sweeps[0] == sweeps[1])
@@ -31,9 +31,8 @@ struct SweepTests {
 
   @Test func `the seeds that find a bug are the same on any number of threads`() {
     let hunts = [1, 3].map { threads in
-      let outcomes = Sweep.run(Sweep.Bounds(from: 1, count: 60, threads: threads), enough: 2) {
-        brief($0, plant: .unknownOutcomeAcked)
-      }
+      let bounds = Sweep.Bounds(from: 1, count: 60, threads: threads)
+      let outcomes = Sweep.run(bounds, enough: 2, brief(plant: .unknownOutcomeAcked))
       return outcomes.filter { $0.violation != nil }.prefix(2).map(Told.init)
     }
     #expect(hunts[0].count == 2)
@@ -51,12 +50,8 @@ struct SweepTests {
 }
 
 struct OrderTests {
-  private func orders(_ most: Int) -> [Order] {
-    Orders(most: most, base: Plan(seed: 0), threads: 1).all()
-  }
-
   @Test func `every order is there once, with both spacings, and its name reads back`() throws {
-    let names = orders(3).map(\.name)
+    let names = Order.all(3).map(\.name)
     // 6, 38 and 244: of the 7, 49 and 343 those in which every fault changes something.
     #expect(names.count == (6 + 38 + 244) * 2)
     #expect(Set(names).count == names.count)
@@ -76,7 +71,7 @@ struct OrderTests {
   func `what is no order is refused`(_ text: String) { #expect(Order(text) == nil) }
 
   @Test func `every single fault keeps every promise`() {
-    for order in orders(1) {
+    for order in Order.all(1) {
       let violation = Cluster(plan: order.plan(Plan(seed: 0))).run()
       #expect(violation == nil, "hasim --order \(order.name) --trace: \(violation?.what ?? "")")
     }
