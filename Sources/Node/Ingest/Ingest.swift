@@ -44,8 +44,8 @@ public final class Ingest: Sendable {
     trap: PlantedTrap? = nil, report: @escaping @Sendable (IngestEvent) -> Void
   ) throws {
     try self.init(
-      configuration: configuration, sessions: sessions, settings: IngestSettings(), evidence: evidence, trap: trap,
-      report: report)
+      configuration: configuration, sessions: sessions, settings: IngestSettings(configuration.ingest.patience),
+      evidence: evidence, trap: trap, report: report)
   }
   init(
     configuration: NodeConfiguration, sessions: DatabaseSessions, settings: IngestSettings,
