@@ -15,8 +15,10 @@ public struct PlantedTrap: Equatable, Sendable {
     var turns: UInt64 = 0
     while bytes.holds(loop) { turns &+= 1 }
   }
-  func tripLane(_ row: [UInt8]) {
-    if row.holds(laneTrap) { preconditionFailure("planted in a lane") }
+  func tripLane(_ row: RawSpan) {
+    // Sound: copied at once.
+    let bytes = unsafe row.withUnsafeBytes { unsafe Array($0) }
+    if bytes.holds(laneTrap) { preconditionFailure("planted in a lane") }
   }
 }
 

@@ -125,6 +125,7 @@ struct WebIngest: ~Copyable {
         }
         return server.finish(ticket, route.failed(fault, body.contentType))
       }
+      ingest.trap?.trip(body.bytes)
     }
     switch route.decode(body) {
     case .answer(let answer): server.finish(ticket, answer)
