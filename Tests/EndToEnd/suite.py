@@ -45,7 +45,11 @@ class Result(unittest.TextTestResult):
 def run_file(name):
     """The tests of one file in this process; its exit status."""
     sys.path.insert(0, FOLDER)
-    tests = unittest.defaultTestLoader.loadTestsFromName(name)
+    module = __import__(name)
+    # Not what it has imported: that is run where it stands.
+    tests = unittest.TestSuite(
+        unittest.defaultTestLoader.loadTestsFromTestCase(kind) for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, unittest.TestCase) and kind.__module__ == name)
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(tests)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"processor: {used.ru_utime + used.ru_stime:.0f} s")

@@ -133,7 +133,8 @@ class Limits(LabTest):
             "zabbix": (ZABBIX_PORT, "ZBXD\\x01\\x00\\x10\\x00\\x00\\x00\\x00\\x00\\x00{", "x", MESSAGE),
             "influx": (INFLUX_PORT, "m,host=h v=", "1", MESSAGE),
             "header": (HTTP_PORT, "GET / HTTP/1.1\\r\\nX: ", "x", HEADER),
-            "body": (HTTP_PORT, "POST /ingest HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n", "x", MESSAGE),
+            "body": (HTTP_PORT, "POST /ingest HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n", "x",
+                     MESSAGE),
         }
         results = {name: self.start(SLOW, port, begin, drop) for name, (port, begin, drop, _) in cases.items()}
         deaf = self.start(DEAF, NATIVE_PORT)

@@ -36,6 +36,8 @@ struct IngestSettings: Sendable {
   var outgoingBytes = 1 << 20
   /// Read from one connection before the others have their turn.
   var turnBytes = 256 << 10
+  /// The same where decoding took long.
+  var turnMilliseconds = 10.0
   var datagramsPerTurn = 512
   var datagramBufferBytes: Int32 = 4 << 20
   /// Hellos answered by one transaction; others wait for the next.

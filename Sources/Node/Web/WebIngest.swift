@@ -116,7 +116,8 @@ struct WebIngest: ~Copyable {
     body.tokenSource = tokenSource
     if case .packed(let format) = encoding {
       do throws(CompressionError) {
-        body.bytes = try inflate(request.body, limit: limits.deliveries.inflatedBytes, format: format)
+        body.bytes = try inflate(
+          request.body, limit: limits.deliveries.inflatedBytes(ofPacked: request.body.count), format: format)
       } catch {
         let fault: RouteFault
         switch error {
