@@ -75,7 +75,7 @@ class Heavy(LabTest):
         """Connections refused for what their bytes unpack to."""
         page = self.world.leader().get("/metrics", timeout=3)[1]
         return sum(float(line.split()[-1]) for line in page.splitlines()
-                   if line.startswith("standwatch_ingest_refused_total") and "when unpacked" in line)
+                   if line.startswith("standwatch_ingest_refused_total") and "unpacks to too much" in line)
 
     def test_what_unpacks_to_hundreds_of_times_its_size_is_refused_and_what_telemetry_packs_to_is_taken(self):
         bomb = gzip.compress(b"m,host=h v=1 1795165200000000000\n" * (1 << 19))

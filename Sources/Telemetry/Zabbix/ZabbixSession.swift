@@ -36,9 +36,8 @@ public struct ZabbixSession: Sendable {
     do throws(ZabbixPacket.Fault) {
       guard let header = try ZabbixPacket.header(bytes) else { return [] }
       if header.count > limits.messageBytes { return close("a packet of more than \(limits.messageBytes) bytes") }
-      let limit = limits.inflatedBytes(ofPacked: header.count)
-      if header.isCompressed && header.unpackedCount > limit {
-        return close("a packet of more than \(limit) bytes when unpacked")
+      if header.isCompressed && header.unpackedCount > limits.inflatedBytes(ofPacked: header.count) {
+        return close("a packet that unpacks to too much")
       }
       guard bytes.count >= ZabbixPacket.headerBytes + header.count else { return [] }
       // One request a connection: what follows it is nobody's.
