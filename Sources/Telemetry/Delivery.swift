@@ -23,6 +23,8 @@ public struct Delivery: Equatable, Sendable {
     (self.key, self.source, self.records) = (key, source, records)
     (self.faults, self.digest) = (faults, digest)
   }
+  /// Why one is refused whose key came before with another `digest`.
+  public static let keyConflict = "the key was used before, for other contents"
   /// Records, lines and faults.
   public var count: Int { records.count + lines.count + faults.count }
   /// About what it takes in memory.

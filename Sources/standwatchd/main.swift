@@ -1,5 +1,6 @@
 // The node's daemon: started by the supervisor it is the guard, started by the guard it is the worker.
 internal import Node
+internal import Platform
 
 private let usage = """
   Usage: standwatchd [--config FILE] [--check]

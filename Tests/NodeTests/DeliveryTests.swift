@@ -107,7 +107,7 @@ import Testing
     var second = try delivery(1...30, key: "k")
     second.digest = 2
     #expect(try client.deliver(first) == .stored)
-    #expect(try client.deliver(second) == .refused(reason: keyConflict))
+    #expect(try client.deliver(second) == .refused(reason: Delivery.keyConflict))
     #expect(try client.deliver(first) == .repeated)
     #expect(try harness.depths() == (10, 10))
     // And at once.
@@ -115,7 +115,7 @@ import Testing
     _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
     (first.key, second.key) = (Array("j".utf8), Array("j".utf8))
     let number = try client.submit(first)
-    #expect(try client.deliver(second) == .refused(reason: keyConflict))
+    #expect(try client.deliver(second) == .refused(reason: Delivery.keyConflict))
     _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
     #expect(try client.outcome(number) == .stored)
   }
@@ -129,7 +129,7 @@ import Testing
     var second = try delivery(1001...1250, key: "k")
     second.digest = 2
     #expect(try client.deliver(first) == .stored)
-    #expect(try client.deliver(second) == .refused(reason: keyConflict))
+    #expect(try client.deliver(second) == .refused(reason: Delivery.keyConflict))
     #expect(try client.deliver(first) == .repeated)
     #expect(try harness.depths() == (100, 100))
   }

@@ -1,4 +1,5 @@
 // The HTTP paths of Influx: what they decide, and how they answer clients of both versions.
+import HTTPRoutes
 import HTTPServer
 import Telemetry
 import Testing

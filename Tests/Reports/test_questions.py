@@ -187,7 +187,7 @@ class Questions(unittest.TestCase):
 
     def test_11_jobs_that_became_slower(self):
         today = self.jobs(DAY, "hour")[("EQP-12", "move")]
-        # The hours in which the week-old range begins and ends count whole; today's last hour has no more than until now.
+        # The hours in which the week-old range begins and ends count whole.
         hour = HOUR * 1_000_000
         first = (self.now - 8 * DAY * 1_000_000) // hour * hour
         last = -(-(self.now - 7 * DAY * 1_000_000) // hour) * hour

@@ -33,11 +33,17 @@ $$;
 ALTER TABLE ingest.claim ADD COLUMN lab_epoch bigint, ADD COLUMN lab_xact xid8;
 ALTER TABLE ingest.claim ALTER COLUMN lab_epoch SET DEFAULT lab.named_epoch(),
   ALTER COLUMN lab_xact SET DEFAULT pg_current_xact_id();
+ALTER TABLE ingest.delivery ADD COLUMN lab_epoch bigint, ADD COLUMN lab_xact xid8;
+ALTER TABLE ingest.delivery ALTER COLUMN lab_epoch SET DEFAULT lab.named_epoch(),
+  ALTER COLUMN lab_xact SET DEFAULT pg_current_xact_id();
+CREATE VIEW lab.batch AS
+  SELECT at, lab_epoch, lab_xact FROM ingest.claim WHERE prev >= 0
+  UNION ALL SELECT at, lab_epoch, lab_xact FROM ingest.delivery;
 GRANT USAGE ON SCHEMA lab TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA lab TO PUBLIC;
 """
 STALE = """
-SELECT count(*) FROM ingest.claim AS c
+SELECT count(*) FROM lab.batch AS c
 WHERE c.lab_epoch IS NOT NULL AND EXISTS (
   SELECT FROM lab.promotion AS p
   WHERE p.epoch > c.lab_epoch AND NOT pg_visible_in_snapshot(c.lab_xact, p.snapshot))
@@ -140,7 +146,7 @@ class Database:
 
     def stale_commits(self):
         """Batches that were committed under an older epoch after a newer promotion."""
-        unknown = int(self.value("SELECT count(*) FROM ingest.claim WHERE lab_epoch IS NULL AND prev >= 0"))
+        unknown = int(self.value("SELECT count(*) FROM lab.batch WHERE lab_epoch IS NULL"))
         if unknown:
             raise RuntimeError(f"{unknown} batches name no epoch: the audit can prove nothing")
         return int(self.value(STALE))

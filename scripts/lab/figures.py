@@ -48,15 +48,17 @@ def rivals_table(rows):
 
 def ingest_table(results):
     """Of what lab.ingest gives for native records, rollups on and off."""
-    lines = ["| sender | rollups | records/s | `\\copy`, rows/s | ratio | resident |",
-             "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| sender | rollups | records/s | `\\copy`, rows/s | ratio | two `\\copy` at once | ratio | resident |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for result in results:
         rate = f"{round(result['ingest_rows_per_s'], -2):,}"
         if "ompgsql_rows_per_s" in result:
             rate += f"; rsyslog's ompgsql in the same run {round(result['ompgsql_rows_per_s'], -2):,}"
         sender = {"native": "native", "syslog": "syslog over TCP"}[result["protocol"]]
         lines.append(f"| {sender}, {result['sources']} sources | {result['rollups']} | {rate} | "
-                     f"{round(result['copy_rows_per_s'], -2):,} | {result['ratio']:.2f} | {result['rss_mb']:.0f} MB |")
+                     f"{round(result['copy_rows_per_s'], -2):,} | {result['ratio']:.2f} | "
+                     f"{round(result['copy_two_sessions_rows_per_s'], -2):,} | {result['ratio_two_sessions']:.2f} | "
+                     f"{result['rss_mb']:.0f} MB |")
     return lines
 
 

@@ -4,9 +4,6 @@ internal import Election
 internal import Platform
 internal import Postgres
 
-/// Shown by `--version`, in status and metrics.
-public let standwatchVersion = "0.1.0"
-
 /// Runs the worker until it is asked to stop or has to go; the process's exit status (see `WorkerExit`).
 /// Called in the process that the guard started, with the channel to the guard as descriptor 3.
 ///

@@ -2,9 +2,6 @@
 internal import Platform
 internal import Telemetry
 
-/// Why a delivery is refused whose key stands for another one.
-let keyConflict = "the key was used before, for other contents"
-
 extension Intake {
   /// Takes a delivery that came over `kind` (of listener or route); `origin` hears of its end, exactly once.
   func submit(_ delivery: Delivery, kind: String, from origin: DeliveryOrigin) {
@@ -57,7 +54,7 @@ extension Intake {
   }
   /// The same delivery is under way already, from an earlier attempt or another connection.
   private func join(_ other: OpenDelivery, _ delivery: Delivery, _ origin: DeliveryOrigin) {
-    if other.digest != delivery.digest { return tell(origin, .refused(reason: keyConflict)) }
+    if other.digest != delivery.digest { return tell(origin, .refused(reason: Delivery.keyConflict)) }
     // Its source is part of the key: all of them are one sender's.
     guard other.origins.count < 64 else { return tell(origin, .overShare(retryAfterSeconds: 1)) }
     other.origins.append(origin)
@@ -114,7 +111,7 @@ extension Intake {
   }
   private func finish(_ open: OpenDelivery) {
     guard desk.close(open.number) != nil else { return }
-    if open.isConflict { return tellAll(open, .refused(reason: keyConflict)) }
+    if open.isConflict { return tellAll(open, .refused(reason: Delivery.keyConflict)) }
     if open.isDuplicate { counters.deliveries.repeated += 1 } else { counters.deliveries.stored += 1 }
     counters.deliveries.repeated += open.origins.count - 1
     counters.acknowledged += open.count

@@ -1,5 +1,6 @@
 // What all threads of a node share about tokens: the table with its age, and who was refused lately.
 internal import Platform
+internal import Telemetry
 
 /// The thread "tokens" writes the table; the intake and the thread "web" ask.
 final class TokenDesk: Sendable {

@@ -1,4 +1,5 @@
 // A node's status in the Prometheus text format, version 0.0.4.
+internal import Telemetry
 
 /// Collects families of samples; a family's HELP and TYPE come once, before its samples.
 struct MetricsText {

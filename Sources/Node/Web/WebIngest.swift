@@ -1,5 +1,6 @@
 // Bodies with records, on the thread "web": admitted, unpacked, decoded, handed to the intake, answered when it has.
 internal import Compression
+internal import HTTPRoutes
 internal import HTTPServer
 internal import Platform
 internal import Telemetry

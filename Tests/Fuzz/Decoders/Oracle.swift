@@ -24,7 +24,7 @@ enum FuzzedDecoders {
   static let all: [FuzzedDecoder] =
     [native, nativeLines, syslog, syslogDatagram, forward, messagePack, influx, zabbix]
     + [otlpProtobuf, otlpJSON, exposition, accessLog, logLine, journal, inflated, beat, configuration]
-    + [spool, spoolFrames, localLines, netlink]
+    + [spool, spoolFrames, localLines, netlink, httpBody]
 }
 
 /// Counts the bytes that a decoder has allocated at the most, where the fuzzer's hooks are there to count.

@@ -1,4 +1,5 @@
 """The ground of the nemesis: a world of one shape with its clients, and what faults need to change in it."""
+import glob
 import os
 import shutil
 import time
@@ -15,7 +16,7 @@ SHAPES = {
     "three": {"nodes": ("a", "b", "c")},
     "standby": {"nodes": ("a", "b"), "standby": "sync"},
 }
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 # In place of vip-claim: does as the file beside it says.
 CLAIM = """#!/bin/sh
 set -eu
@@ -38,7 +39,9 @@ class Ground:
         self.rate, self.sources = rate, sources
         given = dict(SHAPES[shape])
         # One node's wall clock can be stepped; the others run without the library that does it.
-        self.clock_node = random.choice(given["nodes"]) if os.path.exists(FAKETIME) else None
+        if not FAKETIME:
+            raise RuntimeError("libfaketimeMT.so.1 is missing: scripts/setup installs the package faketime")
+        self.clock_node = random.choice(given["nodes"])
         self.clock_file = os.path.join(folder, "clock")
         self.clock_offset = 0
         self.world = World(folder=folder, change=self._change, machines={INTRUDER: 202}, database=Pair,

@@ -44,10 +44,6 @@ class ClockStep(Kind):
 
     name, touches, lasts, promotions = "clock-step", ("clock",), (1.5, 3), 2
 
-    @classmethod
-    def is_possible(cls, ground):
-        return ground.clock_node is not None
-
     def inject(self):
         seconds = self.random.choice([-1, 1]) * self.random.choice([3, 60, 3600, 7200])
         self.ground.set_clock(seconds)

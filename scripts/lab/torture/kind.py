@@ -14,6 +14,10 @@ class Kind:
     lasts = (1.0, 3.0)
     # Promotions that it may cause at most while it lasts and is healed.
     promotions = 2
+    # Frames between nodes get lost: who asks whether the address still answers may hear nothing of one that does.
+    hides = False
+    # A node may be left with the address, and nobody on it to take it off.
+    orphans = False
     # What the run has to have seen at least once and this kind is likely to show.
     shows = ()
 

@@ -11,7 +11,7 @@ INTRUDER = "intruder"
 
 
 class LinkDown(Kind):
-    name, touches, promotions = "link-down", ("links",), 3
+    name, touches, promotions, hides = "link-down", ("links",), 3, True
 
     def inject(self):
         node, how = self.mostly_active(), self.random.choice(["all", "lan", "second"])
@@ -37,7 +37,7 @@ class Rules(Kind):
 
 
 class OneWayPeers(Rules):
-    name, touches = "one-way-peers", ("loss",)
+    name, touches, hides = "one-way-peers", ("loss",), True
 
     def inject(self):
         one = self.mostly_active()
@@ -70,7 +70,7 @@ class OneWayClients(Rules):
 
 
 class PacketLoss(Rules):
-    name, touches, lasts, promotions = "packet-loss", ("loss",), (2, 4), 5
+    name, touches, lasts, promotions, hides = "packet-loss", ("loss",), (2, 4), 5, True
     shows = ("promotion in the middle of a COPY", "unknown commit outcome")
 
     def inject(self):

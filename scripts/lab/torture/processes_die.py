@@ -15,7 +15,7 @@ class KillWorker(Kind):
 
 
 class KillGuard(Kind):
-    name, touches, lasts = "kill-guard", ("processes",), (0.5, 2)
+    name, touches, lasts, orphans = "kill-guard", ("processes",), (0.5, 2), True
 
     def inject(self):
         node = self.mostly_active()
@@ -25,7 +25,7 @@ class KillGuard(Kind):
 
 
 class KillNode(Kind):
-    name, touches, lasts = "kill-node", ("processes",), (0.5, 3)
+    name, touches, lasts, orphans = "kill-node", ("processes",), (0.5, 3), True
 
     def inject(self):
         node = self.mostly_active()
@@ -46,7 +46,7 @@ class KillAgent(Kind):
 class Stop(Kind):
     """Guard, worker and helpers of a node stand still, or the worker alone."""
 
-    touches, leases = ("processes",), 1.0
+    touches, leases, orphans = ("processes",), 1.0, True
 
     def inject(self):
         node, alone = self.mostly_active(), self.random.random() < 0.25

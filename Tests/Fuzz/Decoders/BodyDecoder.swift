@@ -1,9 +1,6 @@
 // Bodies of HTTP requests, as their routes take them: the first bytes choose route, type and query.
-//
-// Replayed and mutated by a test alone: the node, with all it links, would take longer to build with the sanitizers
-// than the fuzzer of all other decoders. What the routes decode with is fuzzed there.
+internal import HTTPRoutes
 internal import HTTPServer
-@testable import Node
 @testable import Telemetry
 
 private let types = [

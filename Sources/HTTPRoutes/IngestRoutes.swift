@@ -1,78 +1,89 @@
-// What may be sent over HTTP: a table of method, path and decoder. Decoders are pure and run on the thread "web".
-internal import HTTPServer
+// What may be sent over HTTP: a table of method, path and decoder. Pure: the thread that serves HTTP
+// decodes with it, and hands what it decides to the intake.
+public import HTTPServer
 internal import TLS
-internal import Telemetry
+public import Telemetry
 
 /// A request with its body, unpacked.
-struct HTTPBody: Equatable, Sendable {
-  var method: String
+public struct HTTPBody: Equatable, Sendable {
+  public var method: String
   /// Decoded, without the query.
-  var path: String
+  public var path: String
   /// Decoded; of a name that comes twice, the last.
-  var query: [String: String]
+  public var query: [String: String]
   /// By name in lower case; of one that comes twice, the last.
-  var headers: [String: String]
+  public var headers: [String: String]
   /// The client's address.
-  var peer: String
+  public var peer: String
   /// Without `Content-Encoding`.
-  var bytes: [UInt8]
-  var limits: DeliveryLimits
+  public var bytes: [UInt8]
+  public var limits: DeliveryLimits
   /// When it had arrived, µs since 2000-01-01 UTC.
-  var now: Int64
+  public var now: Int64
   /// Whom its token lets it send as when it does not say itself; nil without a token.
-  var tokenSource: String?
+  public var tokenSource: String?
+  public init(
+    method: String, path: String, query: [String: String], headers: [String: String], peer: String, bytes: [UInt8],
+    limits: DeliveryLimits, now: Int64, tokenSource: String? = nil
+  ) {
+    (self.method, self.path, self.query, self.headers) = (method, path, query, headers)
+    (self.peer, self.bytes, self.limits, self.now) = (peer, bytes, limits, now)
+    self.tokenSource = tokenSource
+  }
 
   /// Who sends: what it calls itself in `Standwatch-Source`, or its address.
-  var source: String { namedSource(headers) ?? tokenSource ?? peer }
+  public var source: String { namedSource(headers) ?? tokenSource ?? peer }
   /// SHA-256 of the bytes: the key where a repeated body is a repetition.
-  var digest: [UInt8] { sha256(bytes) }
+  public var digest: [UInt8] { sha256(bytes) }
   /// Without parameters, in lower case; empty when there is none.
-  var contentType: String { mediaType(headers) }
+  public var contentType: String { mediaType(headers) }
 }
 
 /// What a sender calls itself.
-func namedSource(_ headers: [String: String]) -> String? {
+public func namedSource(_ headers: [String: String]) -> String? {
   headers["standwatch-source"].flatMap { $0.isEmpty ? nil : $0 }
 }
 
 /// Of `Content-Type`: without parameters, in lower case; empty when there is none.
-func mediaType(_ headers: [String: String]) -> String {
+public func mediaType(_ headers: [String: String]) -> String {
   let value = (headers["content-type"] ?? "").split(separator: ";", omittingEmptySubsequences: false).first ?? ""
   return value.lowercased().filter { $0 != " " && $0 != "\t" }
 }
 
 /// What a route makes of a body.
-enum RouteDecision {
+public enum RouteDecision: Sendable {
   /// Store it, and answer when that is committed or has failed.
   case deliver(Delivery, answer: @Sendable (DeliveryOutcome) -> HTTPAnswer)
   case answer(HTTPAnswer)
 }
 
-struct IngestRoute: Sendable {
-  var method: String
-  var path: String
+/// One of them.
+public struct IngestRoute: Sendable {
+  public var method: String
+  public var path: String
   /// Tells the keys of one route's senders from another's; never changes.
-  var kind: String
+  public var kind: String
   /// False for what stores nothing: there nobody has to show who they are.
-  var needsToken = true
+  public var needsToken = true
   /// How this protocol says what no decoder has a part in; `type` is the request's media type.
-  var failed: @Sendable (_ fault: RouteFault, _ type: String) -> HTTPAnswer = { fault, _ in fault.plain }
-  var decode: @Sendable (HTTPBody) -> RouteDecision
+  public var failed: @Sendable (_ fault: RouteFault, _ type: String) -> HTTPAnswer = { fault, _ in fault.plain }
+  public var decode: @Sendable (HTTPBody) -> RouteDecision
 }
 
 /// All routes that take records.
-enum IngestRoutes {
-  static let all: [IngestRoute] = [jsonLinesRoute] + otlpRoutes + InfluxRoutes.all
+public enum IngestRoutes {
+  public static let all: [IngestRoute] = [jsonLinesRoute] + otlpRoutes + InfluxRoutes.all
 
-  static func find(_ method: String, _ path: String) -> IngestRoute? {
+  /// The route of a request, if it has one.
+  public static func find(_ method: String, _ path: String) -> IngestRoute? {
     all.first { $0.method == method && $0.path == path }
   }
   /// Methods that a path takes; empty where it is none of ours.
-  static func methods(_ path: String) -> [String] { all.filter { $0.path == path }.map(\.method) }
+  public static func methods(_ path: String) -> [String] { all.filter { $0.path == path }.map(\.method) }
 }
 
 /// Why a request is refused that no decoder has seen, or that was no fault of its body.
-enum RouteFault: Error, Equatable {
+public enum RouteFault: Error, Equatable {
   /// A standby, or full: nobody's records are taken.
   case unavailable(retryAfterSeconds: Int)
   /// This source has its share of what may be under way.
@@ -84,7 +95,8 @@ enum RouteFault: Error, Equatable {
   /// A worker crashed twice with this sender's bodies in hand: it keeps them until an operator has released it.
   case quarantined(String)
 
-  var status: Int {
+  /// Of the answer, as HTTP says it.
+  public var status: Int {
     switch self {
     case .unavailable, .quarantined: 503
     case .overShare: 429
@@ -97,7 +109,7 @@ enum RouteFault: Error, Equatable {
     }
   }
   /// `things` is what the protocol calls its records.
-  func text(_ things: String = "records") -> String {
+  public func text(_ things: String = "records") -> String {
     switch self {
     case .unavailable: "can't take \(things) now, try again"
     case .overShare: "too many \(things) of this source are under way, try again"
@@ -106,7 +118,8 @@ enum RouteFault: Error, Equatable {
     case .token(let refusal): refusal.rawValue
     }
   }
-  var headers: [HTTPHeader] {
+  /// What goes with it: when to come again, what would have been taken.
+  public var headers: [HTTPHeader] {
     switch self {
     case .unavailable(let seconds), .overShare(let seconds): [HTTPHeader("Retry-After", String(max(1, seconds)))]
     case .quarantined: [HTTPHeader("Retry-After", "30")]
@@ -118,5 +131,6 @@ enum RouteFault: Error, Equatable {
     case .token: [HTTPHeader("WWW-Authenticate", "Bearer realm=\"standwatch\"")]
     }
   }
-  var plain: HTTPAnswer { HTTPAnswer(status: status, text: text() + "\n", headers: headers) }
+  /// The answer of a protocol that has no form of its own for it.
+  public var plain: HTTPAnswer { HTTPAnswer(status: status, text: text() + "\n", headers: headers) }
 }

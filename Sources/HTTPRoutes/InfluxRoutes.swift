@@ -1,5 +1,6 @@
 // Influx over HTTP: the write paths of versions 1 and 2, and what their clients ask before they write.
 internal import HTTPServer
+internal import Platform
 internal import TLS
 internal import Telemetry
 

@@ -50,7 +50,7 @@ private func jsonAnswer(to outcome: DeliveryOutcome, _ numbers: [Int32]) -> HTTP
   case .unavailable(let seconds): return jsonFailure(.unavailable(retryAfterSeconds: seconds))
   case .overShare(let seconds): return jsonFailure(.overShare(retryAfterSeconds: seconds))
   case .refused(let reason):
-    return jsonAnswer(reason == keyConflict ? 422 : 400, #"{"error":\#(jsonText(reason))}"#)
+    return jsonAnswer(reason == Delivery.keyConflict ? 422 : 400, #"{"error":\#(jsonText(reason))}"#)
   }
 }
 private func jsonFailure(_ fault: RouteFault) -> HTTPAnswer {
