@@ -22,7 +22,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # They judge how soon something happens, or load the machine until it has no time left for others.
 ALONE = ("test_failover", "test_drills", "test_torture", "test_hostile", "test_replication")
 # Begun first, because they take longest.
-LONG = ("test_documents", "test_poison", "test_agent", "test_tls", "test_tools", "test_limits")
+LONG = ("test_tools", "test_documents", "test_tls", "test_poison_hang", "test_agent", "test_fleet", "test_limits")
 EVERY_SECONDS = 0.1
 
 
@@ -63,8 +63,9 @@ class Running:
     def __init__(self, name):
         self.name, self.began = name, time.monotonic()
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--in-process", name],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, os.path.abspath(__file__), "--in-process", name],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
     def show(self):
         """Shows it; whether all was well."""
