@@ -72,18 +72,6 @@ public func preferThisThread(priority: Int32) throws(SystemError) {
   throw .last("make folder \(path)")
 }
 
-/// This process's environment, `NAME=value` each.
-public func processEnvironment() -> [String] {
-  // Sound: the C library's array ends with nil; nothing here changes it.
-  guard var entry = unsafe sw_environment() else { return [] }
-  var all: [String] = []
-  while let text = unsafe entry.pointee {
-    unsafe all.append(String(cString: text))
-    unsafe entry += 1
-  }
-  return all
-}
-
 /// The calling thread's name, at most 15 bytes; of the first thread it is the process's name in `ps`.
 public func nameThisThread(_ name: String) { _ = unsafe sw_set_thread_name(String(name.prefix(15))) }
 

@@ -3,4 +3,4 @@ import Platform
 
 ignoreBrokenPipe()
 try? forbidCoreDumps()  // where the kernel refuses, a crash of ours is as unlikely as before
-exitNow(runTool(Array(CommandLine.arguments.dropFirst())))
+exitNow(runTool(Array(processArguments().dropFirst())))

@@ -55,4 +55,4 @@ private func wrong(_ problem: String) -> Int32 {
   return 64
 }
 
-exitNow(run(Array(CommandLine.arguments.dropFirst())))
+exitNow(run(Array(processArguments().dropFirst())))

@@ -38,7 +38,7 @@ func runLoad(_ options: LoadOptions) throws(SystemError) -> Int32 {
 func runCommand() -> Int32 {
   try? forbidCoreDumps()  // of little use to anybody where the kernel refuses
   do throws(UsageError) {
-    let command = try parseCommand(Array(CommandLine.arguments.dropFirst()))
+    let command = try parseCommand(Array(processArguments().dropFirst()))
     do throws(SystemError) {
       switch command {
       case .help:

@@ -50,4 +50,4 @@ private func wrong(_ problem: String) -> Int32 {
   return 64
 }
 
-exitProcess(run(Array(CommandLine.arguments.dropFirst())))
+exitProcess(run(Array(processArguments().dropFirst())))

@@ -5,7 +5,7 @@ import Platform
 
 private let trap = PlantedTrap(
   trap: "standwatch-planted-trap", loop: "standwatch-planted-loop", laneTrap: "standwatch-planted-lane")
-private let words = Array(CommandLine.arguments.dropFirst())
+private let words = Array(processArguments().dropFirst())
 private let path = words.firstIndex(of: "--config").flatMap { words.indices.contains($0 + 1) ? words[$0 + 1] : nil }
 
 exitProcess(

@@ -66,6 +66,8 @@ int sw_set_inheritable(int descriptor, int inheritable);
 int sw_spawn(const char *path, char *const argv[], char *const envp[], const int *descriptors, int count,
              int death_signal, int *process, int *pidfd);
 char **sw_environment(void);
+/* argv as exec handed it over, ended by NULL. */
+char **sw_arguments(void);
 
 /* Gives up root for `user` in the calling thread; keep_bind keeps CAP_NET_BIND_SERVICE alone. 0 or -1 with errno. */
 int sw_become_user(const char *name, uint32_t user, uint32_t group, int keep_bind);

@@ -68,7 +68,7 @@ struct WorkerSupervisor: ~Copyable {
         "/proc/self/exe", ["--worker", "--config", configurationPath],
         environment: kept + ["SWIFT_BACKTRACE=enable=no"],
         descriptors: [0, 1, 2, given.raw] + (evidence.map { [$0.descriptor.raw] } ?? []),
-        name: CommandLine.arguments.first)
+        name: processArguments().first)
       log(.info, "worker started", ["process": "\(process.pid)"])
       processDescriptor = process.descriptor
       channelDescriptor = own.raw
