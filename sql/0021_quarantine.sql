@@ -16,7 +16,7 @@ CREATE TABLE ingest.crash (
   bytes bytea NOT NULL
 );
 COMMENT ON TABLE ingest.crash IS 'Crashes of workers while they decoded what a source had sent';
-COMMENT ON COLUMN ingest.crash.signal IS 'The signal that ended the worker: 4 is a trap (SIGILL), 11 SIGSEGV, 6 SIGABRT';
+COMMENT ON COLUMN ingest.crash.signal IS 'The signal that ended the worker: 4 is a trap (SIGILL), 11 SIGSEGV, 6 SIGABRT; 255 that it hung';
 COMMENT ON COLUMN ingest.crash.source IS 'As the sender named itself, else its address';
 COMMENT ON COLUMN ingest.crash.exact IS 'Whether the bytes are the one record or body that was decoded, and all of it';
 COMMENT ON COLUMN ingest.crash.digest IS 'SHA-256 of the bytes';

@@ -3,6 +3,8 @@
 #include "include/evidence.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +14,6 @@
 #include <unistd.h>
 
 static __thread sw_evidence_entry *mine;
-static __thread const void *held;
-static __thread size_t held_count;
 
 int sw_evidence_create(void) {
   int descriptor = memfd_create("standwatch-evidence", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -42,6 +42,13 @@ int sw_evidence_enter(sw_evidence *evidence, int slot) {
   size_t size = 64 * 1024;
   stack_t stack = {.ss_sp = malloc(size), .ss_size = size};
   if (!stack.ss_sp || sigaltstack(&stack, NULL) < 0) return -1;
+  clockid_t processor;
+  int refused = pthread_getcpuclockid(pthread_self(), &processor);
+  if (refused) {
+    errno = refused;
+    return -1;
+  }
+  evidence->slots[slot].processor = processor;
   mine = &evidence->slots[slot];
   return 0;
 }
@@ -52,10 +59,10 @@ static void crashed(int number, siginfo_t *info, void *context) {
   /* Sent by somebody with kill(2): no fault of what is in hand. */
   if (slot && slot->busy && info->si_code != SI_USER) {
     slot->signal = (uint32_t)number;
-    size_t count = held_count < SW_EVIDENCE_BYTES ? held_count : SW_EVIDENCE_BYTES;
-    slot->byte_total = held_count;
-    if (held) memcpy(slot->bytes, held, count);
-    slot->byte_count = held ? (uint32_t)count : 0;
+    size_t count = slot->held_count < SW_EVIDENCE_BYTES ? slot->held_count : SW_EVIDENCE_BYTES;
+    slot->byte_total = slot->held_count;
+    if (slot->held) memcpy(slot->bytes, slot->held, count);
+    slot->byte_count = slot->held ? (uint32_t)count : 0;
   }
   /* The default action is back in place: this ends the process with the signal's own status. */
   syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number);
@@ -76,15 +83,16 @@ void sw_evidence_hold(const void *name, size_t name_count, const void *bytes, si
   memcpy(slot->name, name, name_count);
   slot->name_count = (uint32_t)name_count;
   slot->exact = exact != 0;
-  held = bytes;
-  held_count = count;
+  slot->held = bytes;
+  slot->held_count = count;
+  slot->turn = slot->turn + 1;
   slot->busy = 1;
 }
 void sw_evidence_let_go(void) {
   if (!mine) return;
   mine->busy = 0;
-  held = NULL;
-  held_count = 0;
+  mine->held = NULL;
+  mine->held_count = 0;
 }
 
 int sw_evidence_harvest(sw_evidence *evidence, int64_t wall_microseconds) {
@@ -117,9 +125,22 @@ sw_evidence_entry *sw_evidence_pending(sw_evidence *evidence, int place) {
   return place < 0 || place >= SW_EVIDENCE_PENDING ? NULL : &evidence->pending[place];
 }
 const void *sw_evidence_bytes(const sw_evidence_entry *entry) { return entry->bytes; }
-void sw_evidence_hung(sw_evidence *evidence, int slot) {
+void sw_evidence_hung(sw_evidence *evidence, int descriptor, int slot) {
   if (slot < 0 || slot >= SW_EVIDENCE_SLOTS || !evidence->slots[slot].busy) return;
-  evidence->slots[slot].exact = 0;
-  evidence->slots[slot].byte_total = evidence->slots[slot].byte_count = 0;
-  evidence->slots[slot].signal = SW_EVIDENCE_HUNG;
+  sw_evidence_entry *entry = &evidence->slots[slot];
+  uint64_t total = entry->held_count;
+  size_t count = total < SW_EVIDENCE_BYTES ? total : SW_EVIDENCE_BYTES;
+  /* A write of memory that is gone fails; reading it here would end the process before it has said anything. */
+  off_t place = (off_t)((char *)entry->bytes - (char *)evidence);
+  ssize_t kept = entry->held && count > 0 ? pwrite(descriptor, entry->held, count, place) : 0;
+  entry->byte_total = total;
+  entry->byte_count = kept > 0 ? (uint32_t)kept : 0;
+  entry->signal = SW_EVIDENCE_HUNG;
+}
+uint64_t sw_evidence_turn(const sw_evidence *evidence, int slot, int64_t *processor) {
+  struct timespec used;
+  if (slot < 0 || slot >= SW_EVIDENCE_SLOTS || !evidence->slots[slot].busy) return 0;
+  if (clock_gettime(evidence->slots[slot].processor, &used) < 0) return 0;
+  *processor = used.tv_sec * 1000000000LL + used.tv_nsec;
+  return evidence->slots[slot].turn;
 }

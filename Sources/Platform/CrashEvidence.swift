@@ -9,7 +9,7 @@ public struct CrashRecord: Equatable, Sendable {
   public var signal: Int32
   /// As given to `holdInHand`.
   public var name: [UInt8]
-  /// At most 256 KiB of what was given.
+  /// At most 256 KiB of what was given; of a thread that hung, none when it let go at that moment.
   public var bytes: [UInt8]
   /// Whether `bytes` are all there were, and all of them one piece that can be told apart.
   public var isExact: Bool
@@ -35,7 +35,7 @@ public struct CrashRecord: Equatable, Sendable {
     descriptor = Descriptor(owning: raw)
     _ = sw_set_inheritable(descriptor.raw, 0)
   }
-  /// The calling thread says what it has in hand from now on, in this slot (0 to 7), until it ends with the process.
+  /// The calling thread says what it has in hand from now on, in this slot (from 0 on, below `slots`), until it ends with the process.
   public func enter(slot: Int) throws(SystemError) {
     guard unsafe sw_evidence_enter(memory, Int32(slot)) == 0 else { throw .last("sigaltstack") }
   }
@@ -44,7 +44,16 @@ public struct CrashRecord: Equatable, Sendable {
     guard sw_evidence_watch() == 0 else { throw .last("sigaction") }
   }
   /// This process ends itself because the thread of `slot` hangs: what that one holds counts as held at a crash.
-  public func hung(slot: Int) { unsafe sw_evidence_hung(memory, Int32(slot)) }
+  public func hung(slot: Int) { unsafe sw_evidence_hung(memory, descriptor.raw, Int32(slot)) }
+  /// The piece that the thread of a slot has in hand, as a number that no other piece has, and the processor time that
+  /// the thread has taken, all in all. Nil when it has nothing in hand.
+  public func inHand(slot: Int) -> (turn: UInt64, processorNanoseconds: Int64)? {
+    var processor: Int64 = 0
+    let turn = unsafe sw_evidence_turn(memory, Int32(slot), &processor)
+    return turn == 0 ? nil : (turn, processor)
+  }
+  /// How many threads can say what they have in hand.
+  public static let slots = Int(SW_EVIDENCE_SLOTS)
   /// The process that wrote it has ended: how many crashes there were to keep (0 or 1, unless two threads crash at once).
   public func harvest() -> Int { Int(unsafe sw_evidence_harvest(memory, wallMicroseconds())) }
 

@@ -170,7 +170,7 @@ public struct Batch: ~Copyable {
 
   /// Calls `body` with the bytes of a table's buffer and where each row of `ranges` in it begins and ends.
   @inline(__always) func withRows(
-    of slice: TableSlice, _ ranges: [Range<Int>], _ body: (RawSpan, Int, Int, _ isFailure: Bool) -> Void
+    of slice: TableSlice, _ ranges: [Range<Int>], _ body: (_ row: Int, RawSpan, Int, Int, _ isFailure: Bool) -> Void
   ) {
     let table = Int(slice.table.rawValue)
     let whole = TableSlice(table: slice.table, bytes: 0..<slice.bytes.upperBound, rows: slice.rows)
@@ -178,9 +178,10 @@ public struct Batch: ~Copyable {
     unsafe withBytes(of: whole) { buffer in
       let bytes = unsafe RawSpan(_unsafeBytes: buffer)
       for range in ranges {
-        for row in rows[range] where row.table == table {
+        for index in range where rows[index].table == table {
+          let row = rows[index]
           let start = Int(row.offset)
-          body(bytes, start, start &+ row.length, row.lengthAndTable & 16 != 0)
+          body(index, bytes, start, start &+ row.length, row.lengthAndTable & 16 != 0)
         }
       }
     }

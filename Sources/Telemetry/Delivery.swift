@@ -46,8 +46,11 @@ public struct DeliveryFault: Equatable, Sendable {
 public struct DeliveryLimits: Equatable, Sendable {
   /// Of one message, chunk or body as it comes off the wire.
   public var messageBytes = 4 << 20
-  /// Of one message, chunk or body when it is unpacked.
-  public var inflatedBytes = 16 << 20
+  /// Of one message, chunk or body when it is unpacked; and how many times its packed size it may have, beyond the
+  /// third. Telemetry packs to a tenth or a thirtieth; what packs to a thousandth was made to keep us busy.
+  public var inflatedBytes = 8 << 20
+  public var inflatedRatio = 100
+  public var inflatedFreely = 128 << 10
   /// In one delivery.
   public var records = 65_536
   /// Arrays and maps inside each other.
@@ -55,6 +58,11 @@ public struct DeliveryLimits: Equatable, Sendable {
   /// Deliveries of one connection that are not answered yet: a session with as many asks not to be read.
   public var underWay = 64
   public init() {}
+
+  /// How much may come out of so many packed bytes.
+  public func inflatedBytes(ofPacked count: Int) -> Int {
+    min(inflatedBytes, max(inflatedFreely, min(count, messageBytes) * inflatedRatio))
+  }
 }
 
 /// How a delivery ended.

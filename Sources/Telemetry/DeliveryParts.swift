@@ -15,6 +15,8 @@ public struct DeliveryPart: Equatable, Sendable {
   public var key: DeliveryKey?
   public var digest: Int64
   public var source: String
+  /// Over what it came, as the intake names it.
+  public var kind = ""
   /// Which record of the delivery, from 0, the first row is.
   public var firstIndex: Int
   public var rows: Range<Int>

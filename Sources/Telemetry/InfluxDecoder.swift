@@ -62,7 +62,7 @@ public struct InfluxWrite: Equatable, Sendable {
         at = end + 1
       case .tooLong:
         addTooLong(bytes, at, context)
-        at = (bytes[at...].firstIndex(of: 0x0a) ?? bytes.count) + 1
+        at = (bytes[(at + InfluxWrite.maxLine)...].firstIndex(of: 0x0a) ?? bytes.count) + 1
       case .incomplete: preconditionFailure("the last bytes are always a line")
       }
     }

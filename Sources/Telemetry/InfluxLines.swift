@@ -4,7 +4,7 @@
 enum InfluxLineEnd: Equatable {
   /// The line ends before this index, where its newline is (or the end of everything).
   case at(Int)
-  /// No line of at most `maxLine` bytes begins here: skip to the next newline.
+  /// No line of at most `maxLine` bytes begins here: skip those, and on to the next newline.
   case tooLong
   /// More bytes are needed.
   case incomplete
@@ -22,6 +22,8 @@ struct InfluxLineScan: Equatable, Sendable {
   private var place = Place.beginning
   /// Of the next byte, from the line's beginning; may lie behind what has come.
   private(set) var at = 0
+  /// Where the last string began, from the line's beginning.
+  private var opened = 0
   private var isInFields = false
   private var previous: UInt8 = 0
 
@@ -29,7 +31,10 @@ struct InfluxLineScan: Equatable, Sendable {
   /// ones.
   ///
   /// The answer depends on the bytes only, not on how they were cut: a quoted string that is not closed within `maxLine`
-  /// bytes, or before the end of everything (`isLast`), is none, and its line ends at the first newline.
+  /// bytes, or before the end of everything (`isLast`), is none, and its line ends at the first newline behind its quote.
+  ///
+  /// A string that nothing closed holds no `="`, where another could begin: what was looked at in vain is not looked at
+  /// again for each of the lines in it.
   mutating func end(_ bytes: [UInt8], _ start: Int, _ end: Int, maxLine: Int, isLast: Bool) -> InfluxLineEnd {
     let limit = min(end, start + maxLine + 1)
     let isWindowFull = end - start > maxLine
@@ -57,16 +62,15 @@ struct InfluxLineScan: Equatable, Sendable {
           continue
         }
         if c == 0x20 { isInFields = true }
-        if c == UInt8(ascii: "\"") && isInFields && previous == UInt8(ascii: "=") { place = .string }
+        if c == UInt8(ascii: "\"") && isInFields && previous == UInt8(ascii: "=") { (place, opened) = (.string, at) }
         previous = c
         at += 1
       }
     }
     // Neither a newline outside of strings was found nor, perhaps, the end of a string.
     if !isWindowFull && !isLast { return .incomplete }
-    // Everything was read: the newlines before lie in strings that are whole.
-    if isLast && place != .string && !isWindowFull { return .at(end) }
-    if let newline = newline(bytes, start, limit) { return .at(newline) }
+    if place == .string, let newline = newline(bytes, start + opened, limit) { return .at(newline) }
+    // The newlines before lie in strings that are whole.
     return isWindowFull ? .tooLong : .at(end)
   }
 }

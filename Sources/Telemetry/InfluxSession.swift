@@ -75,6 +75,7 @@ public struct InfluxSession: Sendable {
         at = end + 1
       case .tooLong:
         write.addTooLong(pending, at, context)
+        at += InfluxWrite.maxLine
         isSkipping = true
       case .incomplete: break lines
       }

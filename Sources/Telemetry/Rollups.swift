@@ -262,13 +262,16 @@ public struct RollupBuilder: ~Copyable {
 }
 
 extension Batch {
-  /// Rolls the rows of `ranges` up.
-  public func rollUp(_ ranges: [Range<Int>], into builder: inout RollupBuilder) {
+  /// Rolls the rows of `ranges` up. `before` is told of each, with its bytes, which stay where they are until the next.
+  public func rollUp(
+    _ ranges: [Range<Int>], into builder: inout RollupBuilder, before: (_ row: Int, RawSpan) -> Void = { _, _ in }
+  ) {
     builder.begin()
     // Refused records have none of the columns, and may be shorter than where those would stand.
     for slice in slices(of: 0..<rowCount) where slice.table != .rejected {
       let table = slice.table
-      withRows(of: slice, ranges) { bytes, start, end, isFailure in
+      withRows(of: slice, ranges) { row, bytes, start, end, isFailure in
+        before(row, bytes.extracting(start..<end))
         builder.add(table, bytes, start, end: end, isFailure: isFailure)
       }
     }

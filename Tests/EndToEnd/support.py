@@ -51,11 +51,11 @@ class LabTest(unittest.TestCase):
         cls.world.__enter__()
         cls.addClassCleanup(cls.world.remove)
 
-    def send(self, kind, port, data, patience=1.0, host=None):
-        """Sends bytes from the client's machine through the service address; what came back."""
+    def send(self, kind, port, data, patience=1.0, host=None, machine=CLIENT):
+        """Sends bytes from a machine through the service address; what came back."""
         import subprocess
         done = subprocess.run(
-            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), "/usr/bin/python3", "-c", SENDER, kind,
+            ["ip", "netns", "exec", self.world.network.namespace(machine), "/usr/bin/python3", "-c", SENDER, kind,
              host or self.world.network.service_address, str(port), str(patience)],
             input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         return done.stdout

@@ -13,9 +13,11 @@ from lab.processes import wait_until
 SENDER = r"""
 import json, socket, sys, time
 vip, port, name, bad, now = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+marker = sys.argv[6] if len(sys.argv) > 6 else "standwatch-planted-trap"
 def record(seq):
-    kind = "standwatch-planted-trap" if seq == bad else "fine"
-    return json.dumps({"seq": seq, "type": "event", "ts": now, "host": name, "app": "poison", "kind": kind}) + "\n"
+    kind = marker if seq == bad else "fine"
+    return json.dumps({"seq": seq, "type": "event", "ts": now, "host": name, "app": "poison", "kind": kind,
+                       "attrs": {"kind": kind}}) + "\n"
 while True:
     try:
         s = socket.create_connection((vip, port), 1)
@@ -39,10 +41,11 @@ while True:
 POSTER = r"""
 import http.client, sys, time
 vip, port, body = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+source = sys.argv[4] if len(sys.argv) > 4 else "poster"
 while True:
     try:
         c = http.client.HTTPConnection(vip, port, timeout=3)
-        c.request("POST", "/ingest", body + "\n", {"Standwatch-Source": "poster", "Idempotency-Key": "1"})
+        c.request("POST", "/ingest", body + "\n", {"Standwatch-Source": source, "Idempotency-Key": "1"})
         a = c.getresponse()
         print(a.status, a.read().decode(), flush=True)
         if a.status in (200, 400): break
@@ -52,13 +55,15 @@ while True:
 """
 
 
-class Poison(LabTest):
+class PoisonTest(LabTest):
+    """A world of nodes with planted bugs."""
+
     options = {"daemon": "standwatchd-planted"}
 
-    def start(self, script, *words):
+    def start(self, script, *words, machine=CLIENT):
         name = self.world.next_name("poison")
         process = self.world.spawn_in(
-            CLIENT, ["/usr/bin/python3", "-c", script, self.world.network.service_address, *map(str, words)], name)
+            machine, ["/usr/bin/python3", "-c", script, self.world.network.service_address, *map(str, words)], name)
         self.addCleanup(lambda: process.poll() is None and process.kill())
 
         def lines():
@@ -86,6 +91,8 @@ class Poison(LabTest):
         self.assertGreater(report["acked"], 1000)
         return report
 
+
+class Poison(PoisonTest):
     def test_a_record_that_kills_two_workers_is_refused_by_both_and_twenty_other_sources_lose_nothing(self):
         world = self.world
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

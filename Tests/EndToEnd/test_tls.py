@@ -51,6 +51,23 @@ print("held", flush=True)
 sys.stdin.read()
 """
 
+# Says hello over TLS with a certificate (or none) and a token, then what it hears; each line with the time it came.
+GREETER = r"""
+import json, socket, ssl, sys, time
+host, ca, certificate, key, source, token = sys.argv[1:7]
+context = ssl.create_default_context(cafile=ca)
+if certificate: context.load_cert_chain(certificate, key)
+try:
+    s = context.wrap_socket(socket.create_connection((host, 7400), 2), server_hostname=host)
+    s.sendall((json.dumps({"hello": {"source": source, "stream": "s", "oldest": 1, "token": token}}) + "\n").encode())
+    s.settimeout(30)
+    for line in s.makefile("r"):
+        print(time.monotonic(), line.strip(), flush=True)
+    print(time.monotonic(), "closed", flush=True)
+except OSError as error:
+    print(time.monotonic(), "failed", error, flush=True)
+"""
+
 
 class Secured(LabTest):
     """A world whose nodes have a certificate for the service address. `listens`: what `listen.tls` says beside."""
@@ -235,6 +252,41 @@ class Mutual(Secured):
         seen = load.finish()
         self.assertEqual((seen["unacknowledged"], world.leader()), (0, node), seen)
         print(f"\n1000 half handshakes: {grown} KiB more, every record of others stored")
+
+    def greet(self, source, token, certificate=True):
+        """A sender that stays; what it hears comes over its standard output."""
+        files = [self.authority.certificate("client"), self.authority.key("client")] if certificate else ["", ""]
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.world.network.namespace(CLIENT), "/usr/bin/python3", "-c", GREETER,
+             self.world.network.service_address, self.authority.certificate(), *files, source, token],
+            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_where_certificate_and_token_are_asked_for_one_of_them_lets_nobody_in(self):
+        leader = self.world.leader()
+        leader.hactl("config", "set", "require_tokens", "on")
+        self.addCleanup(lambda: self.world.leader().hactl("config", "reset", "require_tokens"))
+        made = json.loads(leader.hactl("token", "add", "mes-07/*", "--json"))
+        token = made["token"]
+
+        def told(*words, **more):
+            return self.greet(*words, **more).stdout.readline().partition(" ")[2]
+
+        wait_until(lambda: "a token is required" in told("mes-07/orders", ""), 10, "tokens are required")
+        self.assertIn("welcome", told("mes-07/orders", token))
+        self.assertRegex(told("mes-07/orders", token, certificate=False), "failed|closed")
+        self.assertIn("the token is not valid", told("mes-07/orders", "swt_" + "x" * 40))
+        self.assertIn("bound to another source", told("mes-08/orders", token))
+        standing = self.greet("mes-07/stays", token)
+        self.assertIn("welcome", standing.stdout.readline())
+        began = time.monotonic()
+        leader.hactl("token", "revoke", str(made["id"]))
+        heard = standing.stdout.readline()
+        self.assertIn("the token is revoked", heard)
+        self.assertLess(float(heard.split()[0]) - began, 1.5)
+        self.assertIn("the token is revoked", told("mes-07/orders", token))
 
     def test_a_renewed_certificate_is_shown_without_a_restart(self):
         address = self.world.network.service_address

@@ -28,3 +28,19 @@ import Testing
     #expect(barks([(100, 50), (60_000, 50), (60_100, 60_050)]) == [false, false, false])
   }
 }
+
+@Suite struct HandWatchTests {
+  @Test func `a thread that computes on one piece beyond the patience hangs, a slow one with many pieces does not`() {
+    var watch = HandWatch(patienceMilliseconds: 1000)
+    let one = (0..<20).map { watch.look(3, (turn: 7, processorNanoseconds: Int64($0) * 100_000_000)) }
+    #expect(one.firstIndex(of: true) == 11)
+    let many = (0..<20).map { watch.look(2, (turn: UInt64($0 / 5), processorNanoseconds: Int64($0) * 200_000_000)) }
+    #expect(!many.contains(true))
+  }
+
+  @Test func `a thread that gets no processor, or has nothing in hand, never hangs`() {
+    var watch = HandWatch(patienceMilliseconds: 1000)
+    #expect(!(0..<100).contains { _ in watch.look(0, (turn: 7, processorNanoseconds: 5)) })
+    #expect(!(0..<100).contains { watch.look(1, $0 % 2 == 0 ? nil : (turn: 7, processorNanoseconds: Int64($0) << 30)) })
+  }
+}

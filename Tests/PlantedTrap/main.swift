@@ -1,9 +1,10 @@
-// standwatchd with a planted trap: it crashes on whatever holds the marker, as it would of a bug in a decoder. For tests
-// of crash loops alone; it is not installed.
+// standwatchd with planted bugs: it crashes or hangs of whatever holds a marker, as it would of a bug in a decoder. For
+// tests of crash loops alone; it is not installed.
 import Node
 import Platform
 
-private let trap = PlantedTrap(marker: "standwatch-planted-trap")
+private let trap = PlantedTrap(
+  trap: "standwatch-planted-trap", loop: "standwatch-planted-loop", laneTrap: "standwatch-planted-lane")
 private let words = Array(processArguments().dropFirst())
 private let path = words.firstIndex(of: "--config").flatMap { words.indices.contains($0 + 1) ? words[$0 + 1] : nil }
 

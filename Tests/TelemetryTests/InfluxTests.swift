@@ -264,3 +264,20 @@ private func overTCP(_ bytes: [UInt8], pieces: Int, limits: DeliveryLimits = Del
 }
 
 @Test func `there are at least sixty malformed points`() { #expect(malformed.count >= 60) }
+
+/// Each string is whole and holds a newline: once every one of those began a line, and each line was looked at to its
+/// 65,536th byte. 400 kB took seconds then.
+@Test func `strings with newlines in one endless line are looked at once, as a body and over a connection`() {
+  let endless = Array("m f=1".utf8) + Array(repeatElement(Array(" a=\"\n\"".utf8), count: 60_000).joined())
+  let write = InfluxWrite(endless, InfluxContext(database: "d", peer: "192.0.2.9", now: nine))
+  #expect(write.records.isEmpty && write.faults.count <= endless.count / InfluxWrite.maxLine + 2)
+  for pieces in [4096, 65_536, 1 << 20] { #expect(overTCP(endless, pieces: pieces).count == write.faults.count) }
+}
+
+@Test func `a string that nothing closes hides no line behind it, however many strings stand before it`() {
+  let strings = String(repeating: " a=\"\n\"", count: 5000)
+  let text = "m f=1\(strings) b=\"open\nlast f=2"
+  let write = InfluxWrite(Array(text.utf8), InfluxContext(database: "d", peer: "192.0.2.9", now: nine))
+  #expect(write.records.count == 1 && write.faults.count == 1)
+  #expect(overTCP(Array(text.utf8), pieces: 100).count == 2)
+}

@@ -5,9 +5,10 @@
 #define EVIDENCE_H
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 enum {
-  SW_EVIDENCE_SLOTS = 8,
+  SW_EVIDENCE_SLOTS = 20,
   SW_EVIDENCE_PENDING = 8,
   SW_EVIDENCE_NAME = 768,
   SW_EVIDENCE_BYTES = 256 * 1024
@@ -22,6 +23,13 @@ typedef struct {
   volatile uint64_t byte_total;
   volatile uint32_t byte_count;
   volatile int64_t wall_microseconds;
+  /* Grows with each piece that is taken in hand. */
+  volatile uint64_t turn;
+  /* Where the piece stands in the worker's memory; means nothing to another process. */
+  const void *volatile held;
+  volatile uint64_t held_count;
+  /* Of the worker's thread. */
+  volatile clockid_t processor;
   char name[SW_EVIDENCE_NAME];
   unsigned char bytes[SW_EVIDENCE_BYTES];
 } sw_evidence_entry;
@@ -44,9 +52,12 @@ void sw_evidence_hold(const void *name, size_t name_count, const void *bytes, si
 void sw_evidence_let_go(void);
 /* The guard, when a worker is gone: moves what crashed to `pending`, clears the slots; how many there were. */
 int sw_evidence_harvest(sw_evidence *evidence, int64_t wall_microseconds);
-/* The process ends itself because this slot's thread hangs: counts as a crash, with SW_EVIDENCE_HUNG for a signal. */
+/* The process ends itself because this slot's thread hangs: counts as a crash, with SW_EVIDENCE_HUNG for a signal. The
+   bytes go through `descriptor`, that of the memory: what the thread frees meanwhile is no fault of ours. */
 enum { SW_EVIDENCE_HUNG = 255 };
-void sw_evidence_hung(sw_evidence *evidence, int slot);
+void sw_evidence_hung(sw_evidence *evidence, int descriptor, int slot);
+/* How many pieces the slot's thread has taken in hand, 0 while it has none, and its processor time in nanoseconds. */
+uint64_t sw_evidence_turn(const sw_evidence *evidence, int slot, int64_t *processor);
 /* NULL beyond the end. */
 sw_evidence_entry *sw_evidence_pending(sw_evidence *evidence, int place);
 const void *sw_evidence_bytes(const sw_evidence_entry *entry);

@@ -161,7 +161,7 @@ extension NodeConfiguration {
   private static func ingest(_ root: inout ConfigurationSection) throws(ConfigurationError) -> Ingest {
     var section = try root.section("ingest")
     let standard = Ingest()
-    let ingest = Ingest(
+    var ingest = Ingest(
       memoryBytes: try section.integer("memoryBytes", in: (4 << 20)...(1 << 34), default: standard.memoryBytes),
       perSourceBytes: try section.integer("perSourceBytes", in: 65536...(1 << 30), default: standard.perSourceBytes),
       maxConnections: try section.integer("maxConnections", in: 1...100_000, default: standard.maxConnections),
@@ -171,6 +171,12 @@ extension NodeConfiguration {
       window: try section.integer("window", in: 1...(1 << 20), default: standard.window),
       allowAnonymous: try section.boolean("allowAnonymous", default: standard.allowAnonymous),
       rollups: try section.boolean("rollups", default: standard.rollups))
+    func wait(_ key: String, _ standard: Int64) throws(ConfigurationError) -> Int64 {
+      Int64(try section.integer(key, in: 1000...3_600_000, default: Int(standard)))
+    }
+    ingest.patience.helloMilliseconds = try wait("helloMilliseconds", ingest.patience.helloMilliseconds)
+    ingest.patience.messageMilliseconds = try wait("messageMilliseconds", ingest.patience.messageMilliseconds)
+    ingest.patience.unreadMilliseconds = try wait("unreadMilliseconds", ingest.patience.unreadMilliseconds)
     try section.finish()
     return ingest
   }

@@ -116,6 +116,8 @@ public struct NodeConfiguration: Sendable {
     public var allowAnonymous: Bool
     /// Whether rollups are written beside the records.
     public var rollups: Bool
+    /// How slow a client may be.
+    public var patience = Patience()
     public init(
       memoryBytes: Int = 64 << 20, perSourceBytes: Int = 4 << 20, maxConnections: Int = 8192,
       maxConnectionsPerAddress: Int = 4096, maxLine: Int = 65536, window: Int = 65536, allowAnonymous: Bool = false,
@@ -130,6 +132,17 @@ public struct NodeConfiguration: Sendable {
       self.allowAnonymous = allowAnonymous
       self.rollups = rollups
     }
+  }
+
+  /// How long a client is waited for, milliseconds; who needs longer is closed.
+  public struct Patience: Sendable, Equatable {
+    /// For its hello.
+    public var helloMilliseconds: Int64 = 10_000
+    /// For the rest of a line, chunk, packet or HTTP body that has begun; for an HTTP header half of it.
+    public var messageMilliseconds: Int64 = 30_000
+    /// Until it reads what it is answered.
+    public var unreadMilliseconds: Int64 = 30_000
+    public init() {}
   }
 
   /// The protocol's times, milliseconds. All nodes of a cluster have the same.

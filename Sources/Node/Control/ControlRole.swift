@@ -36,6 +36,8 @@ final class ControlRole {
   private var lastCommand: UInt64 = 0
   private var threadsTicking = true
   private var ingestWatchdog = Watchdog(patienceMilliseconds: 10_000)
+  private var handWatch = HandWatch(patienceMilliseconds: 5000)
+  private var nextHandLook = BootInstant(nanoseconds: 0)
   private var nextAlive = BootInstant(nanoseconds: 0)
   private var nextPublication = BootInstant(nanoseconds: 0)
   private var exitStatus: Int32?
@@ -145,9 +147,18 @@ final class ControlRole {
   /// An intake that hangs holds lease and address while nobody is served. Nothing can be asked of it any more, not even
   /// to stop: the worker ends at once, and guard and standby do the rest.
   private func checkIngest(at now: BootInstant) {
-    guard ingestWatchdog.look(executors.ingest.snapshot().publishedAt, at: now) else { return }
-    log(.error, "the intake hangs, the worker ends")
-    executors.ingest.evidence?.hung(slot: EvidenceSlot.ingest.rawValue)
+    // Not at each event: what each thread has in hand stands in memory of its own.
+    if now >= nextHandLook, let evidence = executors.ingest.evidence {
+      nextHandLook = now.adding(milliseconds: 200)
+      for slot in 0..<CrashEvidence.slots where handWatch.look(slot, evidence.inHand(slot: slot)) {
+        hung(EvidenceSlot(number: slot) ?? .ingest)
+      }
+    }
+    if ingestWatchdog.look(executors.ingest.snapshot().publishedAt, at: now) { hung(.ingest) }
+  }
+  private func hung(_ slot: EvidenceSlot) {
+    log(.error, "a thread of the intake hangs, the worker ends", ["thread": "\(slot)"])
+    executors.ingest.evidence?.hung(slot: slot.number)
     exitNow(WorkerExit.ingestHung)
   }
 

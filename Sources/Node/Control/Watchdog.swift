@@ -27,3 +27,26 @@ struct Watchdog {
     return missedMilliseconds > patienceMilliseconds
   }
 }
+
+/// Finds a thread that computes on one piece of a sender's without end. It is processor time that counts: on a machine
+/// that has none to give nobody hangs.
+struct HandWatch {
+  /// Of a thread on one piece; the longest that there may be takes a small part of it.
+  let patienceMilliseconds: Double
+  private struct Piece: Equatable {
+    var turn: UInt64
+    var begunAt: Int64
+  }
+  private var pieces: [Int: Piece] = [:]
+
+  init(patienceMilliseconds: Double) { self.patienceMilliseconds = patienceMilliseconds }
+
+  /// Of the thread of a slot, what it has in hand now (nil: nothing) and its processor time. True when it hangs.
+  mutating func look(_ slot: Int, _ inHand: (turn: UInt64, processorNanoseconds: Int64)?) -> Bool {
+    guard let inHand, let piece = pieces[slot], piece.turn == inHand.turn else {
+      pieces[slot] = inHand.map { Piece(turn: $0.turn, begunAt: $0.processorNanoseconds) }
+      return false
+    }
+    return Double(inHand.processorNanoseconds - piece.begunAt) / 1_000_000 > patienceMilliseconds
+  }
+}

@@ -110,7 +110,8 @@ final class Worker {
       recorder: try RecorderRole(sessions: sessions), ingest: ingest,
       web: try WebRole(
         addresses: configuration.listen.http, ingest: ingest,
-        perAddress: configuration.ingest.maxConnectionsPerAddress, status: { board.status() }))
+        perAddress: configuration.ingest.maxConnectionsPerAddress, patience: configuration.ingest.patience,
+        status: { board.status() }))
     control = Guarded(
       try ControlRole(
         core: core, mailbox: mailbox, executors: executors, guardClient: guardClient,

@@ -137,6 +137,8 @@ private let unpackForSessions: Unpack = { bytes, limit in
   do throws(CompressionError) {
     return .bytes(try inflate(bytes, limit: limit))
   } catch {
+    // Without the number, which is another one for each size: reasons are counted.
+    if case .tooLarge = error { return .refused("unpacks to too much") }
     return .refused(error.description)
   }
 }

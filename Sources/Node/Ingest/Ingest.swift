@@ -44,8 +44,8 @@ public final class Ingest: Sendable {
     trap: PlantedTrap? = nil, report: @escaping @Sendable (IngestEvent) -> Void
   ) throws {
     try self.init(
-      configuration: configuration, sessions: sessions, settings: IngestSettings(), evidence: evidence, trap: trap,
-      report: report)
+      configuration: configuration, sessions: sessions, settings: IngestSettings(configuration.ingest.patience),
+      evidence: evidence, trap: trap, report: report)
   }
   init(
     configuration: NodeConfiguration, sessions: DatabaseSessions, settings: IngestSettings,
@@ -82,18 +82,19 @@ public final class Ingest: Sendable {
     keep(ingest)
     let (mailbox, upkeep, sessions, settings, report) = (mailbox, upkeep, sessions, settings, report)
     let post: @Sendable (IntakeMessage) -> Void = { mailbox.post($0) }
-    let hasRollups = configuration.ingest.rollups
+    let (hasRollups, evidence, trap) = (configuration.ingest.rollups, evidence, trap)
     for handle in lanes {
       let thread = try RoleThread(name: "lane-\(handle.number)") {
+        enterEvidence(evidence, .lane(handle.number))
         var lane = Lane(
-          handle: handle, sessions: sessions, settings: settings, hasRollups: hasRollups, report: report, post: post,
-          needPartitions: { upkeep.post(.ensurePartitions) })
+          handle: handle, sessions: sessions, settings: settings, hasRollups: hasRollups, trap: trap, report: report,
+          post: post, needPartitions: { upkeep.post(.ensurePartitions) })
         lane.run()
       }
       keep(thread)
     }
     let interrupt = upkeepInterrupt
-    let (quarantine, evidence) = (quarantine, evidence)
+    let quarantine = quarantine
     let thread = try RoleThread(name: "upkeep") {
       var role = Upkeep(
         sessions: sessions, settings: settings, mailbox: upkeep, interrupt: interrupt,
@@ -130,11 +131,11 @@ public final class Ingest: Sendable {
       })
   }
   private func startScraper() throws {
-    let (mailbox, evidence) = (mailbox, evidence)
+    let (mailbox, evidence, trap) = (mailbox, evidence, trap)
     let made = Guarded<Scraper?>(
       try Scraper(
         targets: configuration.scrape.targets, limits: ScrapeLimits(), commands: scrape, published: scraped,
-        quarantine: quarantine
+        quarantine: quarantine, trap: trap
       ) { mailbox.post(.deliver($0, kind: "scrape", $1)) == .posted })
     keep(
       try RoleThread(name: "scrape") {

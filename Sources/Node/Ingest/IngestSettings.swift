@@ -1,4 +1,4 @@
-// Bounds and times of the intake that no operator sets; tests make them smaller.
+// Bounds and times of the intake; most of them no operator sets, and tests make them smaller.
 internal import Telemetry
 
 /// What the intake is held to. Everything that grows has its bound here.
@@ -36,6 +36,8 @@ struct IngestSettings: Sendable {
   var outgoingBytes = 1 << 20
   /// Read from one connection before the others have their turn.
   var turnBytes = 256 << 10
+  /// The same where decoding took long.
+  var turnMilliseconds = 10.0
   var datagramsPerTurn = 512
   var datagramBufferBytes: Int32 = 4 << 20
   /// Hellos answered by one transaction; others wait for the next.
@@ -62,4 +64,12 @@ struct IngestSettings: Sendable {
   var rollupWaitMilliseconds: Int64 = 5000
   var rollupRows = 20_000
   var shedFlushMilliseconds: Int64 = 5000
+
+  init() {}
+  /// With what an operator does set.
+  init(_ patience: NodeConfiguration.Patience) {
+    greetingMilliseconds = patience.helloMilliseconds
+    messageMilliseconds = patience.messageMilliseconds
+    unreadMilliseconds = patience.unreadMilliseconds
+  }
 }

@@ -79,10 +79,11 @@ extension Intake {
         delivery, from: first, into: &front.filling.batch, rowLimit: rowLimit, byteLimit: byteLimit,
         rejects: &open.rejects)
       letGo()
-      front.filling.batch.note(
-        DeliveryPart(
-          delivery: number, key: open.key, digest: open.digest, source: open.source, firstIndex: first,
-          rows: rows..<front.filling.batch.rowCount))
+      var part = DeliveryPart(
+        delivery: number, key: open.key, digest: open.digest, source: open.source, firstIndex: first,
+        rows: rows..<front.filling.batch.rowCount)
+      part.kind = open.kind
+      front.filling.batch.note(part)
       account(front, nil, rows, bytes, isNumbered: true)
       if open.encoded == open.count {
         open.delivery = nil

@@ -3,11 +3,33 @@ internal import Platform
 internal import Telemetry
 
 /// Which slot of the crash evidence a thread has.
-enum EvidenceSlot: Int { case ingest, web, scrape }
+enum EvidenceSlot: Equatable {
+  case ingest, web, scrape
+  case lane(Int)
+
+  /// Lanes are at most 16.
+  var number: Int {
+    switch self {
+    case .ingest: 0
+    case .web: 1
+    case .scrape: 2
+    case .lane(let number): 3 + number
+    }
+  }
+  init?(number: Int) {
+    switch number {
+    case 0: self = .ingest
+    case 1: self = .web
+    case 2: self = .scrape
+    case 3..<CrashEvidence.slots: self = .lane(number - 3)
+    default: return nil
+    }
+  }
+}
 
 /// Without evidence (in tests, or when the guard has none) nothing is held and nothing quarantined.
 func enterEvidence(_ evidence: CrashEvidence?, _ slot: EvidenceSlot) {
-  do { try evidence?.enter(slot: slot.rawValue) } catch {
+  do { try evidence?.enter(slot: slot.number) } catch {
     log(.warning, "a crash of this thread would leave no evidence", ["reason": "\(error)"])
   }
 }

@@ -31,8 +31,11 @@ extension Intake {
       case .done(let count):
         read += count
         if connection.delivering != nil {
+          let began = BootInstant.now()
           received(connection, Array(scratch[start..<start + count]))
           if connection.isClosed { return }
+          // A few bytes may be much when they are unpacked.
+          if BootInstant.now().milliseconds(since: began) > settings.turnMilliseconds { turn = 0 }
         } else {
           _ = connection.lines.append(scratch.span.extracting(start..<start + count))
         }

@@ -45,11 +45,12 @@ struct Lane: ~Copyable {
 
   init(
     handle: LaneHandle, sessions: DatabaseSessions, settings: IngestSettings, hasRollups: Bool,
+    trap: PlantedTrap?,
     report: @escaping @Sendable (IngestEvent) -> Void, post: @escaping @Sendable (IntakeMessage) -> Void,
     needPartitions: @escaping @Sendable () -> Void
   ) {
     (self.handle, self.sessions, self.settings) = (handle, sessions, settings)
-    rollups = hasRollups ? LaneRollups() : nil
+    rollups = hasRollups ? LaneRollups(trap: trap) : nil
     (self.report, self.post, self.needPartitions) = (report, post, needPartitions)
   }
 

@@ -137,7 +137,7 @@ extension Lane {
         poison == nil ? copies(work, rows) : [Copying(table: .rejected, slices: [], rows: 1)]
       precondition(copies.reduce(0) { $0 + $1.rows } == rows.count)
       if poison == nil, let rollups {
-        rollups.make(work.batch, rows.ranges)
+        rollups.make(work.batch, rows.ranges, sources: sources)
         if rollups.rowCount > 0 { copies.append(Copying(table: .rollup, slices: [], rows: rollups.rowCount)) }
       }
       switch try attempt(work, claims, deliveries, copies, poison, activation) {

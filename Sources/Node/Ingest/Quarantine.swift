@@ -99,17 +99,3 @@ final class QuarantineBoard: Sendable {
     }
   }
 }
-
-/// A planted fault of the decoders, for tests: the process traps on bytes that hold the marker. Only a program of the
-/// tests has a way to set it.
-public struct PlantedTrap: Equatable, Sendable {
-  private let marker: [UInt8]
-  public init(marker: String) { self.marker = Array(marker.utf8) }
-
-  func trip(_ bytes: [UInt8]) {
-    guard let first = marker.first, bytes.count >= marker.count else { return }
-    for at in 0...(bytes.count - marker.count) where bytes[at] == first {
-      if bytes[at..<(at + marker.count)].elementsEqual(marker) { preconditionFailure("planted") }
-    }
-  }
-}

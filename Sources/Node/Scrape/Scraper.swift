@@ -31,6 +31,7 @@ struct Scraper: ~Copyable {
   private let replies: Mailbox<WebReply>
   private let published: Guarded<ScrapeSnapshot>
   private let quarantine: QuarantineBoard
+  private let trap: PlantedTrap?
   /// Hands a delivery to the intake; false when it has no room for the message.
   private let submit: @Sendable (Delivery, WebTicket) -> Bool
   private var client: HTTPClient
@@ -46,6 +47,7 @@ struct Scraper: ~Copyable {
   init(
     targets: [NodeConfiguration.Scrape.Target], limits: ScrapeLimits, commands: Mailbox<ScrapeCommand>,
     published: Guarded<ScrapeSnapshot>, quarantine: QuarantineBoard = QuarantineBoard(),
+    trap: PlantedTrap? = nil,
     submit: @escaping @Sendable (Delivery, WebTicket) -> Bool
   ) throws(SystemError) {
     // One answer for each that is under way, at most.
@@ -53,7 +55,7 @@ struct Scraper: ~Copyable {
     let client = try HTTPClient(userAgent: "Standwatch/\(standwatchVersion)", maxBytes: limits.totalBytes)
     (self.targets, self.limits, self.commands) = (targets, limits, commands)
     (self.published, self.submit, self.replies) = (published, submit, replies)
-    self.quarantine = quarantine
+    (self.quarantine, self.trap) = (quarantine, trap)
     schedule = ScrapeSchedule(targets, now: wallMicroseconds() / 1000)
     snapshot = ScrapeSnapshot(targets: targets.map { ScrapeSnapshot.Target(url: $0.url, app: $0.app, host: $0.host) })
     self.client = client
@@ -124,9 +126,14 @@ struct Scraper: ~Copyable {
   private mutating func ended(_ number: UInt64, _ fetched: Fetched) {
     guard let one = fetching.removeValue(forKey: number) else { return }
     let seconds = BootInstant.now().milliseconds(since: one.since) / 1000
-    holdInHand(Sender(protocolName: "scrape", source: targets[one.target].url).inHand(address: ""))
+    let body = if case .answered(_, _, let body) = fetched { body } else { [UInt8]() }
+    // The next answer of the target is another one: it is the target that can be told apart.
+    holdInHand(
+      Sender(protocolName: "scrape", source: targets[one.target].url).inHand(address: ""), body.span, isExact: false)
+    trap?.trip(body)
     let result = scrapeResult(targets[one.target], fetched, startedAt: one.startedAt, seconds: seconds)
     letGo()
+    withExtendedLifetime(body) {}
     tell(one.target, result)
     if submit(result.delivery, WebTicket(number: number, reply: replies)) {
       storing[number] = one.target

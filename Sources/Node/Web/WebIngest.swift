@@ -117,7 +117,8 @@ struct WebIngest: ~Copyable {
     body.tokenSource = tokenSource
     if case .packed(let format) = encoding {
       do throws(CompressionError) {
-        body.bytes = try inflate(request.body, limit: limits.deliveries.inflatedBytes, format: format)
+        body.bytes = try inflate(
+          request.body, limit: limits.deliveries.inflatedBytes(ofPacked: request.body.count), format: format)
       } catch {
         let fault: RouteFault
         switch error {
@@ -126,6 +127,7 @@ struct WebIngest: ~Copyable {
         }
         return server.finish(ticket, route.failed(fault, body.contentType))
       }
+      ingest.trap?.trip(body.bytes)
     }
     switch route.decode(body) {
     case .answer(let answer): server.finish(ticket, answer)

@@ -13,6 +13,7 @@ public final class WebRole: Sendable {
   /// Records that are sent over HTTP go to `ingest`.
   public convenience init(
     addresses: [SocketAddress], ingest: Ingest, perAddress: Int = 512,
+    patience: NodeConfiguration.Patience = NodeConfiguration.Patience(),
     status: @escaping @Sendable () -> NodeStatus
   ) throws(SystemError) {
     var limits = HTTPLimits()
@@ -21,6 +22,8 @@ public final class WebRole: Sendable {
     // One address never has all of them: somebody who looks after the node finds room.
     limits.connections = UInt32(clamping: share)
     limits.connectionsPerAddress = UInt32(clamping: max(1, min(512, perAddress, share / 2)))
+    limits.requestMilliseconds = patience.messageMilliseconds / 2
+    limits.bodyMilliseconds = patience.messageMilliseconds
     try self.init(addresses: addresses, limits: limits, ingest: ingest, status: status)
   }
 

@@ -109,7 +109,7 @@ struct ForwardMessage: Equatable {
     switch option.compressed {
     case "text": break
     case "gzip":
-      switch unpack(Array(bytes[range]), limits.inflatedBytes) {
+      switch unpack(Array(bytes[range]), limits.inflatedBytes(ofPacked: range.count)) {
       case .bytes(let inflated): packed = MessagePackReader(inflated)
       case .refused(let reason): throw ForwardFault("gzip: \(reason)")
       }

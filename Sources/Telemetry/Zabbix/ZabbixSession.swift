@@ -35,8 +35,9 @@ public struct ZabbixSession: Sendable {
     bytes += more
     do throws(ZabbixPacket.Fault) {
       guard let header = try ZabbixPacket.header(bytes) else { return [] }
-      if header.count > limits.messageBytes || header.isCompressed && header.unpackedCount > limits.inflatedBytes {
-        return close("a packet of more than \(limits.messageBytes) bytes")
+      if header.count > limits.messageBytes { return close("a packet of more than \(limits.messageBytes) bytes") }
+      if header.isCompressed && header.unpackedCount > limits.inflatedBytes(ofPacked: header.count) {
+        return close("a packet that unpacks to too much")
       }
       guard bytes.count >= ZabbixPacket.headerBytes + header.count else { return [] }
       // One request a connection: what follows it is nobody's.

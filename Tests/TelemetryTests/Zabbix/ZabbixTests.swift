@@ -132,6 +132,7 @@ private func wrong(_ why: String) -> Ending { .refuses("the request is wrong: \(
 private let noJSON = Ending.refuses("the request is not valid JSON")
 private let noZabbix = Ending.closes("no packet of Zabbix's protocols")
 private let tooLong = Ending.closes("a packet of more than 4194304 bytes")
+private let tooMuch = Ending.closes("a packet that unpacks to too much")
 private let nothing = Ending.refuses("processed: 0; failed: 0; total: 0; seconds spent: 0.000000")
 private let good = item("1")
 
@@ -149,7 +150,9 @@ private let corpus: [(name: String, bytes: [UInt8], fate: Ending)] = [
   ("a header alone", Array("ZBXD".utf8) + [1, 5, 0, 0, 0, 0, 0, 0, 0], .waits),
   ("a packet of 2^32 - 1 bytes", Array("ZBXD".utf8) + [1, 255, 255, 255, 255, 0, 0, 0, 0], tooLong),
   ("a packet of a byte too many", Array("ZBXD".utf8) + [1, 1, 0, 64, 0, 0, 0, 0, 0], tooLong),
-  ("unpacked 2^32 - 1 bytes", Array("ZBXD".utf8) + [3, 5, 0, 0, 0, 255, 255, 255, 255], tooLong),
+  ("unpacked 2^32 - 1 bytes", Array("ZBXD".utf8) + [3, 5, 0, 0, 0, 255, 255, 255, 255], tooMuch),
+  ("unpacked to 128 KiB and a byte", Array("ZBXD".utf8) + [3, 5, 0, 0, 0, 1, 0, 2, 0], tooMuch),
+  ("unpacked to 128 KiB", Array("ZBXD".utf8) + [3, 5, 0, 0, 0, 0, 0, 2, 0], .waits),
   (
     "compressed, but not", packet(values(good), flags: 3, reserved: 100),
     .closes("compressed: can't be unpacked: incorrect header check")
