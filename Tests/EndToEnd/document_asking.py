@@ -19,7 +19,7 @@ def an_analyst_gets_a_login(test, site, text):
     test.assertEqual(site.sql("SELECT safe FROM report.login WHERE login = 'anna'"), "t")
 
 
-@step("README.md", "export PGPASSWORD='change me five'\npsql")
+@step("README.md", "(umask 077; echo '10.0.0.9:5432:standwatch:anna")
 def an_analyst_asks(test, site, text):
     said = site.run("client", text)[1]
     for column in ("overflow_s", "p95_ms", "length_ms"):
@@ -55,8 +55,7 @@ def what_is_kept_is_a_setting(test, site, text):
 
 @step("README.md", "SELECT at, node, action")
 def what_was_removed(test, site, text):
-    said = site.run("client", "export PGPASSWORD='change me five'\n"
-                    f"psql 'host=10.0.0.9 dbname=standwatch user=anna' <<'SQL'\n{text}SQL")[1]
+    said = site.run("client", f"psql 'host=10.0.0.9 dbname=standwatch user=anna' <<'SQL'\n{text}SQL")[1]
     test.assertIn("reason", said)
 
 
@@ -110,7 +109,7 @@ def citus_is_wanted_where_it_is_not(test, site, text):
     test.assertIn("the extension citus is not installed in this database", said)
 
 
-@step("README.md", "export PGPASSWORD='change me five'\nscripts/fleet")
+@step("README.md", "scripts/fleet")
 def a_simulated_site(test, site, text):
     said = site.run("client", text)[1]
     test.assertIn("0 refused", said)

@@ -62,7 +62,11 @@ extension Intake {
         &connection.lines, &connection.native.cursor, into: &front.filling.batch, reason: Quarantine.reason(id))
       return isDone ? .full : .windowFull
     }
-    if let line {
+    if connection.native.state == .fresh {
+      // It may be a hello, with a token in it, and evidence is for more eyes than tokens are.
+      holdInHand(connection.inHand)
+      trap?.trip(connection.lines.unread)
+    } else if let line {
       holdInHand(connection.inHand, line.span, isExact: true)
       trap?.trip(line)
     } else {
