@@ -312,10 +312,10 @@ class CrashingHello(SecretTest):
                                          path], "greeter")
         self.addCleanup(lambda: sender.poll() is None and sender.kill())
         wait_until(lambda: world.database.value("SELECT count(*) FROM ingest.quarantine") == "1", 60, world.explain)
-        wait_until(lambda: sender.poll() is not None, 60, lambda: f"the sender is told; {world.explain()}")
         # Who it was is known, and that is all.
         self.assertEqual(world.database.sql("SELECT source, coalesce(length(bytes), 0) FROM ingest.crash"),
                          [[world.network.address(CLIENT), "0"]] * 2)
+        wait_until(lambda: sender.poll() is not None, 60, lambda: f"the sender is told; {world.explain()}")
         world.wait_healed()
         dump = self.look_at_postgres("PostgreSQL")
         self.assertGreater(self.look_at_files(), 3)

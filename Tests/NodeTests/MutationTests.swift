@@ -1,4 +1,4 @@
-// Small decoders of bytes from others, on hundreds of thousands of inputs that are nearly right: what the worker says to
+// Small decoders of bytes from others, on tens of thousands of inputs each that are nearly right: what the worker says to
 // the guard, operators to a node, and senders in place of a token. The same inputs each time.
 import Platform
 import Testing
@@ -45,7 +45,7 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
     .release(operation: 4), .status(operation: 5),
   ].map { $0.encoded(sent: BootInstant(nanoseconds: 77)) }
   var taken = 0
-  try mutations(of: seeds, count: 300_000) { bytes in
+  try mutations(of: seeds, count: 100_000) { bytes in
     guard let found = GuardRequest.decoded(bytes) else { return }
     taken += 1
     let again = try #require(GuardRequest.decoded(found.request.encoded(sent: found.sent)))
@@ -54,7 +54,7 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
     }
   }
   // Most lose their form; those that keep it are what this is about.
-  #expect(taken > 20_000, "\(taken) were requests")
+  #expect(taken > 5000, "\(taken) were requests")
 }
 
 @Test func `what a node takes from an operator is printed and read again as the same, whatever bytes come`() throws {
@@ -68,7 +68,7 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
     ",\"request\":", "\u{feff}",
   ]
   var (taken, refused) = (0, 0)
-  try mutations(of: seeds, words: words, count: 60_000) { bytes in
+  try mutations(of: seeds, words: words, count: 30_000) { bytes in
     let request: OperatorRequest
     do throws(OperatorRequestError) { request = try OperatorRequest(decoding: bytes) } catch {
       if error.description.isEmpty || error.description.utf8.count > 300 { Issue.record("it is said as \(error)") }
@@ -82,7 +82,7 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
       if !isBounded { Issue.record("\(request) is out of bounds") }
     }
   }
-  #expect(taken > 2000 && refused > 2000, "\(taken) were requests, \(refused) were not")
+  #expect(taken > 1000 && refused > 1000, "\(taken) were requests, \(refused) were not")
   for deep in ["[", "{\"a\":", "{\"request\":"] {
     let bytes = Array(String(repeating: deep, count: OperatorRequest.longestLine / deep.utf8.count).utf8)
     #expect(throws: OperatorRequestError.self) { try OperatorRequest(decoding: bytes) }
@@ -92,13 +92,13 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
 @Test func `what is taken for a token is printed and read again as the same, whatever text comes`() throws {
   let token = SourceToken(id: 7, secret: Array(0..<32))
   var taken = 0
-  try mutations(of: [Array(token.text.utf8)], words: ["swt_", "_", "+", "-", "0", "é"], count: 200_000) { bytes in
+  try mutations(of: [Array(token.text.utf8)], words: ["swt_", "_", "+", "-", "0", "é"], count: 60_000) { bytes in
     guard let found = SourceToken(String(decoding: bytes, as: UTF8.self)) else { return }
     taken += 1
     let again = try #require(SourceToken(found.text))
     if again != found || found.id <= 0 || found.secret.count != 32 { Issue.record("\(found) is \(again)") }
   }
-  #expect(taken > 2000, "\(taken) were tokens")
+  #expect(taken > 1000, "\(taken) were tokens")
 }
 
 @Test func `of a header with a token comes a token or nothing for Influx, and the token itself however it is carried`()
@@ -114,18 +114,18 @@ private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ 
     Array($0.utf8)
   }
   var found = 0
-  mutations(of: seeds, words: [":", " ", "=", "Basic ", "Token ", "swt_"], count: 200_000) { bytes in
+  mutations(of: seeds, words: [":", " ", "=", "Basic ", "Token ", "swt_"], count: 60_000) { bytes in
     let header = String(decoding: bytes, as: UTF8.self)
     for isInflux in [false, true] {
       let text = HTTPToken.text(["authorization": header], isInflux: isInflux)
       if text.isEmpty { continue }
       found += 1
       // Nothing is made up: it is no longer than what came, and of Influx only what could be one of ours.
-      if text.utf8.count > header.utf8.count { Issue.record("\(header) is \(text)") }
+      if text.unicodeScalars.count > header.unicodeScalars.count { Issue.record("\(header) is \(text)") }
       if isInflux && !text.hasPrefix(SourceToken.prefix) { Issue.record("\(header) is \(text)") }
     }
   }
-  #expect(found > 20_000, "\(found) had one")
+  #expect(found > 5000, "\(found) had one")
 }
 
 /// RFC 4648, section 4.
