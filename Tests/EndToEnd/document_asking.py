@@ -4,6 +4,8 @@ import re
 from document_steps import step
 from documents import read
 
+from lab.processes import wait_until
+
 
 @step("README.md", "SELECT m.at")
 def rolled_up(test, site, text):
@@ -97,7 +99,10 @@ def connect_to(site, text, path):
 @step("sql/scale/README.md", "synchronous_mode: true")
 def patroni_is_told_what_postgresql_knows(test, site, text):
     for name, value in re.findall(r"^    (\w+): \"?(\w+)", text, flags=re.MULTILINE):
-        test.assertEqual(site.sql(f"SET {name} = {value}; SHOW {name}").split(), ["SET", value])
+        site.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        site.sql("SELECT pg_reload_conf()")
+        wait_until(lambda name=name, value=value: site.sql(f"SHOW {name}") == value, 10, f"{name} is {value}")
+        site.sql(f"ALTER SYSTEM RESET {name}")
 
 
 @step("sql/scale/README.md", "psql -1")

@@ -55,8 +55,8 @@ extension Intake {
   func decodeInHand(
     _ connection: ClientConnection, _ front: LaneFront, rowLimit: Int, byteLimit: Int
   ) -> Decoded {
-    // It may be a hello, with a token in it, and evidence is for more eyes than tokens are. Nor can it be set aside: a record
-    // without hello can when the session knows that it is one.
+    // It may be a hello, with a token in it, and evidence is for more eyes than tokens are. Nor can it be set aside: a
+    // record without hello can when the session knows that it is one.
     let isFresh = connection.native.state == .fresh
     let line =
       connection.isIsolated && !isFresh ? front.native.nextLine(&connection.lines, connection.native.cursor) : nil
