@@ -4,6 +4,8 @@ import re
 from document_steps import step
 from documents import read
 
+from lab.processes import wait_until
+
 
 @step("README.md", "SELECT m.at")
 def rolled_up(test, site, text):
@@ -19,7 +21,7 @@ def an_analyst_gets_a_login(test, site, text):
     test.assertEqual(site.sql("SELECT safe FROM report.login WHERE login = 'anna'"), "t")
 
 
-@step("README.md", "export PGPASSWORD='change me five'\npsql")
+@step("README.md", "(umask 077; echo '10.0.0.9:5432:standwatch:anna")
 def an_analyst_asks(test, site, text):
     said = site.run("client", text)[1]
     for column in ("overflow_s", "p95_ms", "length_ms"):
@@ -55,8 +57,7 @@ def what_is_kept_is_a_setting(test, site, text):
 
 @step("README.md", "SELECT at, node, action")
 def what_was_removed(test, site, text):
-    said = site.run("client", "export PGPASSWORD='change me five'\n"
-                    f"psql 'host=10.0.0.9 dbname=standwatch user=anna' <<'SQL'\n{text}SQL")[1]
+    said = site.run("client", f"psql 'host=10.0.0.9 dbname=standwatch user=anna' <<'SQL'\n{text}SQL")[1]
     test.assertIn("reason", said)
 
 
@@ -98,7 +99,10 @@ def connect_to(site, text, path):
 @step("sql/scale/README.md", "synchronous_mode: true")
 def patroni_is_told_what_postgresql_knows(test, site, text):
     for name, value in re.findall(r"^    (\w+): \"?(\w+)", text, flags=re.MULTILINE):
-        test.assertEqual(site.sql(f"SET {name} = {value}; SHOW {name}").split(), ["SET", value])
+        site.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        site.sql("SELECT pg_reload_conf()")
+        wait_until(lambda name=name, value=value: site.sql(f"SHOW {name}") == value, 10, f"{name} is {value}")
+        site.sql(f"ALTER SYSTEM RESET {name}")
 
 
 @step("sql/scale/README.md", "psql -1")
@@ -110,7 +114,7 @@ def citus_is_wanted_where_it_is_not(test, site, text):
     test.assertIn("the extension citus is not installed in this database", said)
 
 
-@step("README.md", "export PGPASSWORD='change me five'\nscripts/fleet")
+@step("README.md", "scripts/fleet")
 def a_simulated_site(test, site, text):
     said = site.run("client", text)[1]
     test.assertIn("0 refused", said)

@@ -110,9 +110,10 @@ def check_the_configuration(test, site, text):
     test.assertEqual(refused, 78, said)
 
 
-@step("README.md", "export PGPASSWORD='change me too'")
+@step("README.md", "(umask 077; echo '10.0.0.9:5432:standwatch:standwatch_admin")
 def install_the_schema(test, site, text):
     site.run("a", text)
+    test.assertEqual(site.run("a", "stat -c %a ~/.pgpass")[1].strip(), "600")
     test.assertEqual(site.sql("SELECT count(*) FROM ha.migration"), str(len(glob.glob(f"{ROOT}/sql/*.sql"))))
 
 

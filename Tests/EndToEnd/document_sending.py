@@ -49,7 +49,7 @@ def the_record_types(test, site, _):
     test.assertGreaterEqual(int(rejected), len(bad))
 
 
-@step("README.md", "export PGPASSWORD='change me four'")
+@step("README.md", "(umask 077; echo '10.0.0.9:5432:standwatch:standwatch_auditor")
 def load(test, site, text):
     said = site.run("client", text)[1]
     test.assertRegex(said, r"lost:? *0")

@@ -1,7 +1,7 @@
 """Machines for the documents' own installation: each a network namespace with a private view of the file system.
 
-/etc, /usr and /var are overlays and /run is new: what an installation writes is seen on that machine alone, and is gone
-with it. The network is the documents' own, 10.0.0.0/24, and reaches no further than these machines.
+/etc, /usr, /var and /root are overlays and /run is new: what an installation writes is seen on that machine alone, and
+is gone with it. The network is the documents' own, 10.0.0.0/24, and reaches no further than these machines.
 """
 import fcntl
 import glob
@@ -25,7 +25,7 @@ MACHINES = {"a": "10.0.0.1", "b": "10.0.0.2", "postgres": "10.0.0.9", "client": 
 SERVICE_ADDRESS = "10.0.0.100"
 VIEW = r"""
 mount -t tmpfs view "$1"
-for part in etc usr var; do
+for part in etc usr var root; do
   mkdir -p "$1/$part/upper" "$1/$part/work"
   mount -t overlay overlay -o "lowerdir=/$part,upperdir=$1/$part/upper,workdir=$1/$part/work" "/$part"
 done

@@ -8,7 +8,7 @@ import re
 import unittest
 
 from document_steps import STEPS, step
-from documents import DOCUMENTS, block, blocks, inline_commands, read
+from documents import DOCUMENTS, block, blocks, inline_commands, read, table
 from installation import SERVICE_ADDRESS, Site
 from support import ROOT
 
@@ -18,6 +18,7 @@ for name in ("installing", "agent", "sending", "asking", "operating", "access"):
 
 HOST_PATHS = ("/etc/standwatch", "/usr/sbin/standwatchd", "/usr/bin/hactl", "/usr/lib/standwatch", "/run/standwatch",
               "/usr/sbin/standwatch-agent", "/etc/standwatch-agent", "/var/lib/standwatch-agent",
+              "/root/orders.token", "/root/.pgpass",
               "/usr/share/standwatch", "/usr/lib/systemd/system/standwatchd.service", "/usr/local/bin/systemctl")
 
 
@@ -29,6 +30,21 @@ def the_layout(test, site, text):
     test.assertEqual({name for name in sources if not name.startswith("C")} - named, set())
     for name in re.findall(r"^([\w.]+) ", text, flags=re.MULTILINE):
         test.assertTrue(os.path.exists(os.path.join(ROOT, name)), name)
+    scripts = {name for name in os.listdir(os.path.join(ROOT, "scripts")) if not name.startswith((".", "__"))}
+    row = re.search(r"^scripts (.*(?:\n +.*)*)", text, flags=re.MULTILINE)[1]
+    test.assertEqual(scripts - set(re.findall(r"[\w-]+", row)), set())
+
+
+@step()
+def the_tests_of_the_threats_are_there(test, site, _):
+    rows = table("README.md", "attacker")
+    test.assertGreater(len(rows), 15)
+    for attacker, control, tests in rows:
+        names = re.findall(r"[\w/]+\.(?:py|swift|sql)", tests)
+        test.assertTrue(names or tests == "-" and "**not covered**" in control, attacker)
+        for name in names:
+            path = name if "/" in name else f"Tests/EndToEnd/{name}"
+            test.assertTrue(os.path.isfile(os.path.join(ROOT, path)), f"{attacker}: {name}")
 
 
 @step("README.md", "        applications")
@@ -58,10 +74,11 @@ INLINE = {
     "README.md": {
         "scripts/demo --once": "test_tools.py", "scripts/bench ingest": "test_tools.py",
         "scripts/bench report": "test_tools.py",
+        "scripts/torture --minutes 30 --seed 20261201": "test_torture.py",
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl config": "day_to_day", "hactl report": "analysts_reports_at_a_nodes_shell",
-        "hactl switchover": "day_to_day", "hactl key rotate --by-hand": "a_new_key",
+        "hactl switchover": "day_to_day", "hactl key rotate --by-hand": "test_key_rotation.py",
         "hactl watch HOST": "somebody_watches", "hactl quarantine": "day_to_day",
         "hactl quarantine release ID": "test_poison.py",
         "hactl migrate": "install_the_schema", "hactl resume": "day_to_day", "hactl --help": "the_help",
@@ -74,7 +91,7 @@ INLINE = {
         "systemd-analyze security": "the_unit_is_what_systemd_takes",
         "nft list table inet standwatch_drill": "drills",
     },
-    "ha/AGENT.md": {"hactl token add": "tokens"},
+    "ha/AGENT.md": {},
     "sql/README.md": {},
     "sql/scale/README.md": {"hactl doctor": "look", "hactl report": "analysts_reports_at_a_nodes_shell"},
 }

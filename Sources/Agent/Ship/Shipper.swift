@@ -69,6 +69,7 @@ final class Shipper {
   private var hole: Int64?
   private var isStopping = false
   private var logged = BootInstant(nanoseconds: 0)
+  private var refusals = Refusals()
 
   init(
     _ settings: AgentSettings, spool: Spool, inbox: Mailbox<Spool.Note>, board: Guarded<ShipStatus>,
@@ -127,6 +128,7 @@ final class Shipper {
   }
 
   private func tick(_ now: BootInstant) {
+    if let said = refusals.due(at: now) { log(.warning, "records refused by the service", said.fields) }
     switch phase {
     case .idle(let retry): if now >= retry { connect(now) }
     case .connecting(let abandon):
@@ -364,7 +366,7 @@ final class Shipper {
       welcomed(node, epoch, committed, now)
     case .ack(let seq): settle(seq, now)
     case .reject(let seq, let reason):
-      log(.warning, "record refused by the service", ["seq": "\(seq)", "reason": reason])
+      refusals.refused(seq: seq, reason: reason)
       board.withLock {
         $0.rejected += 1
         $0.lastReject = reason

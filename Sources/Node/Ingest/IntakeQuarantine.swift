@@ -77,14 +77,21 @@ extension Intake {
   func decodeInHand(
     _ connection: ClientConnection, _ front: LaneFront, rowLimit: Int, byteLimit: Int
   ) -> Decoded {
-    let line = connection.isIsolated ? front.native.nextLine(&connection.lines, connection.native.cursor) : nil
+    // It may be a hello, with a token in it, and evidence is for more eyes than tokens are. Nor can it be set aside: a
+    // record without hello can when the session knows that it is one.
+    let isFresh = connection.native.state == .fresh
+    let line =
+      connection.isIsolated && !isFresh ? front.native.nextLine(&connection.lines, connection.native.cursor) : nil
     if let line, let id = quarantine.quarantine.item(sender(connection), line) {
       counters.quarantined += 1
       let isDone = front.native.setAside(
         &connection.lines, &connection.native.cursor, into: &front.filling.batch, reason: Quarantine.reason(id))
       return isDone ? .full : .windowFull
     }
-    if let line {
+    if isFresh {
+      holdInHand(connection.inHand)
+      trap?.trip(connection.lines.unread)
+    } else if let line {
       holdInHand(connection.inHand, line.span, isExact: true)
       trap?.trip(line)
     } else {

@@ -26,6 +26,11 @@ extension Intake {
     var read = 0
     while decode(connection), turn > 0, !connection.hasEnded, isServing {
       let room = min(scratch.count, connection.lines.maximumCapacity - connection.lines.count)
+      // No decoder leaves a full buffer and asks for more (the fuzzer holds them to it): one that did would never end.
+      guard room > 0 else {
+        count("a line that fills the buffer", in: &counters.refusedByReason)
+        return close(connection, resetting: true)
+      }
       let start = scratch.count - room
       switch connection.receive(into: &scratch, from: start) {
       case .done(let count):

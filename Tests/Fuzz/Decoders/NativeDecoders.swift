@@ -40,7 +40,7 @@ private struct NativeConnection: ~Copyable {
       }
     }
   }
-  mutating func receive(_ bytes: ArraySlice<UInt8>) {
+  mutating func receive(_ bytes: ArraySlice<UInt8>) throws(Broken) {
     var rest = bytes
     while true {
       let count = buffer.append(Array(rest).span)
@@ -50,7 +50,11 @@ private struct NativeConnection: ~Copyable {
         let stop = decoder.decode(&buffer, &session.cursor, into: &batch, rowLimit: 4096, byteLimit: 1 << 24)
         act(session.decoded(stop))
         if stop == .full { return }
-        if stop == .incomplete { break }
+        if stop == .incomplete {
+          // The intake has no room to read more into.
+          if buffer.isFull { throw Broken("a full buffer is incomplete") }
+          break
+        }
         if stop == .windowFull {
           act(session.committed(through: session.cursor.next - 1, rejects: batch.rejects))
           mayGoOn = true
@@ -72,8 +76,8 @@ extension FuzzedDecoders {
       let hello = isAnonymous ? [] : Hello(source: "mes-07", stream: "s1", oldest: 1).line
       let trace = try howeverCut(bytes, each: 64) { pieces throws(Broken) in
         var connection = NativeConnection(isAnonymous: isAnonymous)
-        connection.receive(hello[...])
-        for piece in pieces { connection.receive(piece) }
+        try connection.receive(hello[...])
+        for piece in pieces { try connection.receive(piece) }
         return try connection.end()
       }
       // Every line of ours can be read by a sender.
@@ -82,6 +86,29 @@ extension FuzzedDecoders {
         try hold(reply.line == Array(line) + [0x0a], "\(printable(line)) is printed as \(printable(reply.line))")
       }
     }
+  }
+
+  /// What a node answers is read from the network by agents and `standwatch-load`: any line is one of ours or none, and
+  /// one of ours is printed and read again as the same.
+  static let nativeReply = FuzzedDecoder(
+    name: "native-reply", longest: 1024,
+    words: [
+      "{\"welcome\":{\"node\":\"a\",\"epoch\":12,\"committed\":7", ",\"window\":1024,\"max_line\":65536}}",
+      "{\"ack\":", "{\"reject\":{\"seq\":", "\"reason\":\"", "{\"bye\":{", "{\"pong\":", "{\"live\":{\"seconds\":",
+      "\\u0000",
+      "\\ud83d\\ude00", "\\ud800", "-9223372036854775808", "1e3", "null",
+    ]
+  ) { bytes throws(Broken) in
+    let reply = try Meter.bounded(bytes.count, fixed: 4096, each: 64) { NativeReply(line: bytes) }
+    if !bytes.contains(0x0a) {
+      try hold(NativeReply(line: bytes + [0x0a]) == reply, "with its newline it is another")
+      try hold(NativeReply(line: bytes[...]) == reply, "as part of a buffer it is another")
+    }
+    guard let reply else { return }
+    try hold(reply.line.last == 0x0a && reply.line.count { $0 == 0x0a } == 1, "\(reply) is printed as more than a line")
+    let again = NativeReply(line: reply.line)
+    try hold(
+      again == reply, "\(reply) is printed as \(printable(reply.line)), which is \(again.map { "\($0)" } ?? "none")")
   }
 
   static let nativeLines = FuzzedDecoder(name: "native-lines", words: recordWords) { bytes throws(Broken) in

@@ -22,7 +22,7 @@ struct FuzzedDecoder: Sendable {
 
 enum FuzzedDecoders {
   static let all: [FuzzedDecoder] =
-    [native, nativeLines, syslog, syslogDatagram, forward, messagePack, influx, zabbix]
+    [native, nativeLines, nativeReply, syslog, syslogDatagram, forward, messagePack, influx, zabbix]
     + [otlpProtobuf, otlpJSON, exposition, accessLog, logLine, journal, inflated, beat, configuration]
     + [spool, spoolFrames, localLines, netlink, httpBody]
 }
