@@ -59,9 +59,12 @@ final class Talker {
     fromChild = Descriptor(owning: ourInput)
     let given = Descriptor(owning: theirInput)
     let givenToo = Descriptor(owning: theirOutput)
+    // Where a sanitizer writes what it finds in the peer.
+    let sanitizer = processEnvironment().filter { $0.hasPrefix("TSAN_OPTIONS=") || $0.hasPrefix("ASAN_OPTIONS=") }
     let started = try Child(
       findProgram("ip") ?? "ip", ["netns", "exec", namespace, peerBinary()] + arguments,
-      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + environment, descriptors: [given.raw, givenToo.raw, 2])
+      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + sanitizer + environment,
+      descriptors: [given.raw, givenToo.raw, 2])
     pid = started.pid
     child = consume started
   }
