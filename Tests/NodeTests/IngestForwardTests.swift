@@ -163,7 +163,7 @@ private final class RawClient {
   func receive(_ count: Int, milliseconds: Int64 = 10_000) throws -> [UInt8] {
     defer { received.removeFirst(min(count, received.count)) }
     var buffer = [UInt8](repeating: 0, count: 65_536)
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while received.count < count {
       switch Platform.receive(client.descriptor.raw, into: &buffer) {
       case .done(let more): received += buffer[..<more]

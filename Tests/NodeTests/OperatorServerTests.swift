@@ -66,7 +66,7 @@ private func lines(_ socket: Client, _ count: Int) -> [String] {
 }
 private func isClosed(_ socket: Client, within milliseconds: Int64 = 2000) -> Bool {
   var chunk = [UInt8](repeating: 0, count: 65536)
-  let deadline = BootInstant.after(milliseconds: milliseconds)
+  let deadline = BootInstant.after(milliseconds: patience(milliseconds))
   while !wait(socket.raw, for: .read, until: deadline).isEmpty {
     switch receive(socket.raw, into: &chunk) {
     case .done, .wouldBlock: continue

@@ -92,7 +92,7 @@ final class PrivatePostgres: Sendable {
   }
   func session(_ database: String, user: String = "postgres") throws -> Connection {
     let endpoints = try ConnectionString(connection(database, user: user)).resolve()
-    return try Connection.open(endpoints, deadline: .after(milliseconds: 5000))
+    return try Connection.open(endpoints, deadline: .after(milliseconds: patience(5000)))
   }
 
   /// The server's process, and all that it has started.
