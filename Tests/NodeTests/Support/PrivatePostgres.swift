@@ -108,7 +108,7 @@ final class PrivatePostgres: Sendable {
   // MARK: making
 
   private func makeTemplate() throws {
-    let deadline = BootInstant.after(milliseconds: 30_000)
+    let deadline = BootInstant.after(milliseconds: patience(30_000))
     while true {
       do {
         try query("CREATE DATABASE sw_template", on: "postgres")
