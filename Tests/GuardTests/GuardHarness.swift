@@ -40,7 +40,7 @@ let repositoryFolder = #filePath.split(separator: "/").dropLast(3).reduce("") { 
 
 /// What a bound of milliseconds is under a sanitizer (scripts/sanitize), where everything takes a few times as long.
 func patience<Milliseconds: Numeric>(_ milliseconds: Milliseconds) -> Milliseconds {
-  environmentValue("STANDWATCH_SANITIZER") == nil ? milliseconds : milliseconds * 5
+  environmentValue("STANDWATCH_SANITIZER") == nil ? milliseconds : milliseconds * 10
 }
 
 /// A `guard-peer` in a network namespace, whose standard input and output the test holds.
