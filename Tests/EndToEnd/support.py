@@ -36,6 +36,8 @@ else:
 """
 # Where scripts/setup puts client libraries that are senders in tests.
 SENDERS_PYTHON = os.path.join(ROOT, ".build", "python", "bin", "python")
+# A sanitizer keeps what was freed for a while, and a shadow of all memory.
+MEMORY_FACTOR = 10 if os.environ.get("STANDWATCH_SANITIZER") else 1
 DATAGRAM_BREAK = b"\0\0--\0\0"
 
 

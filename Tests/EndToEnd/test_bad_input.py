@@ -3,7 +3,7 @@ import os
 import random
 import unittest
 
-from support import DATAGRAM_BREAK, LabTest
+from support import DATAGRAM_BREAK, MEMORY_FACTOR, LabTest
 
 from lab.load import Load
 from lab.node import BEAT_PORT, HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
@@ -67,7 +67,7 @@ class BadInput(LabTest):
         for node in world.nodes.values():
             self.assertEqual(node.worker_pid(), workers[node.name], node.tail())
             _, most = node.resident_kilobytes()
-            self.assertLess(most, 150 * 1024, f"node {node.name}: {most} KiB at its most")
+            self.assertLess(most, 150 * 1024 * MEMORY_FACTOR, f"node {node.name}: {most} KiB at its most")
         self.assertEqual(self.disconnects(load), settled)
         self.assertTrue(leader.is_active())
         report = load.finish()

@@ -75,6 +75,8 @@ INLINE = {
         "scripts/demo --once": "test_tools.py", "scripts/bench ingest": "test_tools.py",
         "scripts/bench report": "test_tools.py",
         "scripts/torture --minutes 30 --seed 20261201": "test_torture.py",
+        "scripts/sanitize thread": "test_tools.py", "scripts/sanitize address": "test_tools.py",
+        "scripts/sanitize programs": "test_tools.py",
         "scripts/install --destdir DIR": "everything_that_is_named_is_installed",
         "hactl drill": "rehearse", "hactl doctor": "look", "hactl status": "look", "hactl history": "day_to_day",
         "hactl config": "day_to_day", "hactl report": "analysts_reports_at_a_nodes_shell",

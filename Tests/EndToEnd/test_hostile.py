@@ -4,7 +4,7 @@ import os
 import subprocess
 import unittest
 
-from support import LabTest
+from support import MEMORY_FACTOR, LabTest
 
 from lab.load import CLIENT, Load
 from lab.node import BEAT_PORT, HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
@@ -182,7 +182,7 @@ class Hostile(LabTest):
         for node in world.nodes.values():
             self.assertEqual(node.worker_pid(), workers[node.name], node.tail())
             _, most = node.resident_kilobytes()
-            self.assertLess(most, 150 * 1024, f"node {node.name}: {most} KiB at its most")
+            self.assertLess(most, 150 * 1024 * MEMORY_FACTOR, f"node {node.name}: {most} KiB at its most")
         self.assertTrue(leader.is_active())
         self.assertLess(os.path.getsize(leader.log) - log_before, 64 << 10, "clients can fill the log")
         report = load.finish()

@@ -9,7 +9,7 @@ import time
 import unittest
 
 from certificates import Authority
-from support import CLIENT, LabTest, wait_until
+from support import CLIENT, MEMORY_FACTOR, LabTest, wait_until
 from test_agent import Agent, Application
 from test_forward import GO, Forward
 from test_stock_senders import FEEDER
@@ -247,7 +247,7 @@ class Mutual(Secured):
                                   name="newcomers")
         self.assertEqual(status, 0, report)
         grown = node.resident_kilobytes()[0] - before
-        self.assertLess(grown, 100 << 10, f"{grown} KiB")
+        self.assertLess(grown, (100 << 10) * MEMORY_FACTOR, f"{grown} KiB")
         self.assertLess(time.monotonic() - began, 20)
         seen = load.finish()
         self.assertEqual((seen["unacknowledged"], world.leader()), (0, node), seen)

@@ -8,7 +8,7 @@ import time
 import unittest
 import urllib.request
 
-from documents import block, read
+from documents import block, inline_commands, read
 from support import ROOT
 
 from lab import figures
@@ -65,6 +65,9 @@ class Tools(unittest.TestCase):
                 if "hasim" in command or "fuzz" in command:
                     self.assertIn(command, read("scripts/test"), "the gate runs it, with these very words")
                     continue
+                if "sanitize" in command:
+                    self.assertIn("2 passed, 0 failed", self.run_here(command, 600))
+                    continue
                 # The last of an option's values counts: little of each shows that it works.
                 kind = command.split()[1]
                 if kind == "reports":
@@ -79,6 +82,12 @@ class Tools(unittest.TestCase):
                     continue
                 more = "--trials 1" if kind == "failover" else "--seconds 2"
                 self.assertRegex(self.run_here(f"{command} {more} --no-build"), r"lost 0, doubled 0")
+
+    def test_every_kind_of_sanitizing_is_explained(self):
+        said = self.run_here("scripts/sanitize --help")
+        for command in inline_commands("README.md"):
+            if command.startswith("scripts/sanitize "):
+                self.assertIn(f"\n  {command} ", said)
 
     def test_the_tables_of_the_figures_are_replaced_between_their_markers_and_nowhere_else(self):
         with tempfile.NamedTemporaryFile("w+", suffix=".md") as file:

@@ -38,6 +38,11 @@ private func peerBinary() -> String {
 }
 let repositoryFolder = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
 
+/// What a bound of milliseconds is under a sanitizer (scripts/sanitize), where everything takes a few times as long.
+func patience<Milliseconds: Numeric>(_ milliseconds: Milliseconds) -> Milliseconds {
+  environmentValue("STANDWATCH_SANITIZER") == nil ? milliseconds : milliseconds * 10
+}
+
 /// A `guard-peer` in a network namespace, whose standard input and output the test holds.
 final class Talker {
   private var child: Child?
@@ -59,9 +64,12 @@ final class Talker {
     fromChild = Descriptor(owning: ourInput)
     let given = Descriptor(owning: theirInput)
     let givenToo = Descriptor(owning: theirOutput)
+    // Where a sanitizer writes what it finds in the peer.
+    let sanitizer = processEnvironment().filter { $0.hasPrefix("TSAN_OPTIONS=") || $0.hasPrefix("ASAN_OPTIONS=") }
     let started = try Child(
       findProgram("ip") ?? "ip", ["netns", "exec", namespace, peerBinary()] + arguments,
-      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + environment, descriptors: [given.raw, givenToo.raw, 2])
+      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + sanitizer + environment,
+      descriptors: [given.raw, givenToo.raw, 2])
     pid = started.pid
     child = consume started
   }
@@ -70,7 +78,7 @@ final class Talker {
     _ = unsafe write(toChild.raw, bytes, bytes.count)
   }
   /// The next line that contains `text`; nil when it does not come in time or the output ends.
-  func hear(_ text: String, milliseconds: Int64 = 3_000) -> String? {
+  func hear(_ text: String, milliseconds: Int64 = patience(3_000)) -> String? {
     let deadline = BootInstant.after(milliseconds: milliseconds)
     while true {
       while let end = buffer.firstIndex(of: 10) {
@@ -87,7 +95,7 @@ final class Talker {
   }
   func signal(_ number: Int32) { child?.signal(number) }
   /// The guard's exit status; nil when it had to be killed.
-  func end(milliseconds: Int64 = 8_000) -> Int32? {
+  func end(milliseconds: Int64 = patience(8_000)) -> Int32? {
     guard case .exited(let status) = child?.wait(until: .after(milliseconds: milliseconds)) else { return nil }
     return status
   }
@@ -152,7 +160,7 @@ final class Wire {
   /// How long until no address contains `text`, in milliseconds; nil when it stays.
   func goneAfter(_ text: String = "9.0.100", atMost milliseconds: Int64) -> Double? {
     let start = BootInstant.now()
-    while BootInstant.now() < start.adding(milliseconds: milliseconds) {
+    while BootInstant.now() < start.adding(milliseconds: patience(milliseconds)) {
       if addresses(text).isEmpty { return BootInstant.now().milliseconds(since: start) }
     }
     return nil

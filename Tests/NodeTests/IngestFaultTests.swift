@@ -233,7 +233,7 @@ import Testing
     sender.join()
     #expect(reason == "switchover")
     #expect(try harness.stored() == (Int(acked), Int(acked)))
-    #expect(took < 1500)
+    #expect(took < Double(patience(1500)))
     #expect(throws: SystemError.self) { _ = try NativeClient(harness.native) }
   }
 }

@@ -57,7 +57,7 @@ private func write(_ socket: Client, _ bytes: [UInt8]) -> Bool {
 private func lines(_ socket: Client, _ count: Int) -> [String] {
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65536)
-  let deadline = BootInstant.after(milliseconds: 2000)
+  let deadline = BootInstant.after(milliseconds: patience(2000))
   while bytes.count(where: { $0 == 10 }) < count, !wait(socket.raw, for: .read, until: deadline).isEmpty {
     guard case .done(let read) = receive(socket.raw, into: &chunk) else { break }
     bytes += chunk[..<read]
@@ -66,7 +66,7 @@ private func lines(_ socket: Client, _ count: Int) -> [String] {
 }
 private func isClosed(_ socket: Client, within milliseconds: Int64 = 2000) -> Bool {
   var chunk = [UInt8](repeating: 0, count: 65536)
-  let deadline = BootInstant.after(milliseconds: milliseconds)
+  let deadline = BootInstant.after(milliseconds: patience(milliseconds))
   while !wait(socket.raw, for: .read, until: deadline).isEmpty {
     switch receive(socket.raw, into: &chunk) {
     case .done, .wouldBlock: continue

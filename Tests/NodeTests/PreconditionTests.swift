@@ -143,7 +143,7 @@ private func set(_ setting: String, _ value: String, _ server: PrivatePostgres) 
 
 /// Asks in new sessions until the answer comes; a server that is starting gives none.
 private func awaitAnswer(_ question: String, _ answer: String, _ server: PrivatePostgres) throws {
-  let deadline = BootInstant.after(milliseconds: 30_000)
+  let deadline = BootInstant.after(milliseconds: patience(30_000))
   while true {
     do {
       if try server.query(question, on: "postgres") == [[answer]] { return }

@@ -106,7 +106,7 @@ private final class WebBench {
   }
 }
 private func talk(_ socket: Client, _ bytes: [UInt8], milliseconds: Int64 = 2000) -> String {
-  let deadline = BootInstant.after(milliseconds: milliseconds)
+  let deadline = BootInstant.after(milliseconds: patience(milliseconds))
   var sent = 0
   var answer: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65536)

@@ -4,6 +4,9 @@ import signal
 import subprocess
 import time
 
+# Under a sanitizer (scripts/sanitize) everything takes a few times as long.
+PATIENCE = 3 if os.environ.get("STANDWATCH_SANITIZER") else 1
+
 
 def start_time(pid):
     """Clock ticks since boot when a process started; None when it is gone. With the pid it names one process."""
@@ -93,7 +96,7 @@ def stop(process, seconds=5.0, number=signal.SIGTERM):
 
 def wait_until(condition, seconds, what, every=0.02):
     """Asks until the answer is true and gives it back; after `seconds` an error that says what was waited for."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         answer = condition()
         if answer:

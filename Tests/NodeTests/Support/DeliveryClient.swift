@@ -44,7 +44,7 @@ final class DeliveryClient {
     return number
   }
   func outcome(_ number: UInt64, milliseconds: Int64 = 20_000) throws -> DeliveryOutcome {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while true {
       for reply in replies.takeAll() {
         try #require(seen[reply.number] == nil, "told twice")
@@ -59,7 +59,7 @@ final class DeliveryClient {
   }
   /// Again and again until it is stored, as a sender does; how often.
   func persist(_ delivery: Delivery, milliseconds: Int64 = 20_000) throws -> Int {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     for attempt in 1... {
       switch try deliver(delivery) {
       case .stored: return attempt
@@ -108,7 +108,7 @@ final class HTTPBench {
   deinit { role.stop() }
 
   func open() throws -> HTTPConnection {
-    HTTPConnection(try connectStream(address, deadline: .after(milliseconds: 2000)))
+    HTTPConnection(try connectStream(address, deadline: .after(milliseconds: patience(2000))))
   }
   /// Waits until a record is taken: connections that ended just now may still count.
   func awaitService() throws {
@@ -147,7 +147,7 @@ final class HTTPConnection {
 
   /// Sends what it can; a server that closes early is none of our business here.
   func send(_ bytes: [UInt8], milliseconds: Int64 = 10_000) throws {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var sent = 0
     while sent < bytes.count {
       switch Platform.send(descriptor.raw, bytes, from: sent) {
@@ -160,7 +160,7 @@ final class HTTPConnection {
   }
   /// The next whole reply; nil when the connection ends before.
   func reply(milliseconds: Int64 = 10_000, line: Int = #line) throws -> HTTPReply? {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
       if let reply = parse() { return reply }

@@ -102,7 +102,7 @@ final class IngestHarness: Sendable {
   /// Whether the drain was complete.
   func drain(milliseconds: Int64 = 3000) throws -> Bool {
     let operation = nextOperation()
-    ingest.drain(reason: "switchover", deadline: .after(milliseconds: milliseconds), operation: operation)
+    ingest.drain(reason: "switchover", deadline: .after(milliseconds: patience(milliseconds)), operation: operation)
     try wait("drained") { events in
       events.contains { if case .drained(operation, _) = $0 { true } else { false } }
     }
@@ -118,7 +118,7 @@ final class IngestHarness: Sendable {
   var events: [IngestEvent] { seen.withLock { $0 } }
   /// Waits until the events, or anything else, are as wanted.
   func wait(_ what: String, milliseconds: Int64 = 10_000, until isTrue: ([IngestEvent]) throws -> Bool) throws {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while try !isTrue(events) {
       guard BootInstant.now() < deadline else { throw TestTimeout(what: "\(what); events \(events.suffix(6))") }
       sleep(until: .after(milliseconds: 5))
@@ -145,7 +145,7 @@ final class NativeClient {
   private var received: [UInt8] = []
 
   init(_ address: SocketAddress) throws {
-    descriptor = try connectStream(address, deadline: .after(milliseconds: 2000))
+    descriptor = try connectStream(address, deadline: .after(milliseconds: patience(2000)))
   }
   /// Connects and says hello.
   convenience init(_ address: SocketAddress, source: String, stream: String = "s") throws {
@@ -163,7 +163,7 @@ final class NativeClient {
   }
 
   func send(_ bytes: [UInt8], milliseconds: Int64 = 10_000) throws {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var sent = 0
     while sent < bytes.count {
       switch Platform.send(descriptor.raw, bytes, from: sent) {
@@ -181,7 +181,7 @@ final class NativeClient {
 
   /// The next line; nil when the connection has ended.
   func line(milliseconds: Int64 = 10_000) throws -> [UInt8]? {
-    let deadline = BootInstant.after(milliseconds: milliseconds)
+    let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
       if let end = received.firstIndex(of: 0x0a) {

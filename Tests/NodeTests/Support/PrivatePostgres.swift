@@ -92,7 +92,7 @@ final class PrivatePostgres: Sendable {
   }
   func session(_ database: String, user: String = "postgres") throws -> Connection {
     let endpoints = try ConnectionString(connection(database, user: user)).resolve()
-    return try Connection.open(endpoints, deadline: .after(milliseconds: 5000))
+    return try Connection.open(endpoints, deadline: .after(milliseconds: patience(5000)))
   }
 
   /// The server's process, and all that it has started.
@@ -108,7 +108,7 @@ final class PrivatePostgres: Sendable {
   // MARK: making
 
   private func makeTemplate() throws {
-    let deadline = BootInstant.after(milliseconds: 30_000)
+    let deadline = BootInstant.after(milliseconds: patience(30_000))
     while true {
       do {
         try query("CREATE DATABASE sw_template", on: "postgres")
