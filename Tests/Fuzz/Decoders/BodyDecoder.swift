@@ -20,7 +20,7 @@ extension FuzzedDecoders {
     let body = HTTPBody(
       method: route.method, path: route.path, query: queries[Int(bytes[2]) % queries.count], headers: headers,
       peer: "192.0.2.9", bytes: Array(bytes.dropFirst(4)), limits: DeliveryLimits(), now: nine)
-    let decision = try Meter.bounded(bytes.count, fixed: 1 << 20, each: 4096) { route.decode(body) }
+    let decision = try Meter.bounded(bytes.count, each: 320) { route.decode(body) }
     switch decision {
     case .answer(let answer): try holdAnswer(answer, route)
     case .deliver(let delivery, let answer):

@@ -36,6 +36,15 @@ enum Meter {
   }
   /// Set once, before anything is decoded.
   nonisolated(unsafe) static var hooks: Hooks?
+  /// Bytes that came out of packed ones since the count began: they are input like those that were sent.
+  private nonisolated(unsafe) static var unpacked = 0
+
+  static func noteUnpacked(_ count: Int) {
+    if unsafe hooks != nil { unsafe unpacked += count }
+  }
+  fileprivate static func allowed(_ input: Int, _ fixed: Int, _ each: Int) -> Int {
+    unsafe fixed + each * (input + unpacked)
+  }
 
   /// Runs `body`, which may take `fixed` bytes and `each` for every byte of its input.
   static func bounded<Answer>(
@@ -43,13 +52,14 @@ enum Meter {
   ) throws(Broken) -> Answer {
     guard let hooks = unsafe hooks else { return try body() }
     hooks.begin()
+    unsafe unpacked = 0
     let answer: Answer
     do throws(Broken) { answer = try body() } catch {
       _ = hooks.end()
       throw error
     }
     let most = hooks.end()
-    try hold(most <= fixed + each * input, "\(most) bytes were allocated for \(input) of input")
+    try hold(most <= allowed(input, fixed, each), "\(most) bytes were allocated for \(input) of input")
     return answer
   }
 }
@@ -61,13 +71,14 @@ extension Meter {
   ) throws(Fault) -> Answer {
     guard let hooks = unsafe hooks else { return try body() }
     hooks.begin()
+    unsafe unpacked = 0
     let answer: Answer
     do throws(Fault) { answer = try body() } catch {
       _ = hooks.end()
       throw error
     }
     let most = hooks.end()
-    precondition(most <= fixed + each * input, "\(most) bytes were allocated for \(input) of input")
+    precondition(most <= allowed(input, fixed, each), "\(most) bytes were allocated for \(input) of input")
     return answer
   }
 }

@@ -3,7 +3,11 @@
 @testable import Telemetry
 
 private let unpacking: Unpack = { bytes, limit in
-  do throws(CompressionError) { return .bytes(try inflate(bytes, limit: limit)) } catch { return .refused("\(error)") }
+  do throws(CompressionError) {
+    let unpacked = try inflate(bytes, limit: limit)
+    Meter.noteUnpacked(unpacked.count)
+    return .bytes(unpacked)
+  } catch { return .refused("\(error)") }
 }
 private let limits: DeliveryLimits = {
   var limits = DeliveryLimits()
@@ -49,7 +53,7 @@ extension FuzzedDecoders {
     name: "forward",
     words: ["tag", "chunk", "compressed", "gzip", "message", "severity", "host", "size", "\u{1f}\u{8b}"]
   ) { bytes throws(Broken) in
-    let trace = try howeverCut(bytes, each: 4096) { pieces throws(Broken) in
+    let trace = try howeverCut(bytes, each: 64) { pieces throws(Broken) in
       var session = ForwardSession(peer: "192.0.2.1", limits: limits, unpack: unpacking)
       var trace = SessionTrace()
       trace.note(session.opened())
@@ -105,7 +109,7 @@ extension FuzzedDecoders {
     var context = InfluxContext(database: InfluxSession.database, peer: "192.0.2.1", now: nine)
     context.maxRecords = 1 << 20
     let write = InfluxWrite(bytes, context)
-    let trace = try howeverCut(bytes, each: 4096) { pieces throws(Broken) in
+    let trace = try howeverCut(bytes, each: 192) { pieces throws(Broken) in
       var session = InfluxSession(peer: "192.0.2.1", limits: DeliveryLimits())
       var trace = SessionTrace()
       for piece in pieces {
@@ -135,7 +139,7 @@ extension FuzzedDecoders {
     ]
   ) { bytes throws(Broken) in
     for data in [bytes, ZabbixPacket.packet(bytes)] {
-      let trace = try howeverCut(data, each: 4096) { pieces throws(Broken) in
+      let trace = try howeverCut(data, each: 64) { pieces throws(Broken) in
         var session = ZabbixSession(peer: "192.0.2.1", limits: limits, unpack: unpacking)
         var trace = SessionTrace()
         for piece in pieces { trace.note(session.received(Array(piece), now: nine)) }

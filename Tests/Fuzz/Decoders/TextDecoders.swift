@@ -17,7 +17,7 @@ extension FuzzedDecoders {
     ]
   ) { bytes throws(Broken) in
     for format in [ExpositionFormat.text, .openMetrics] {
-      let found = try Meter.bounded(bytes.count, each: 4096) {
+      let found = try Meter.bounded(bytes.count, each: 160) {
         Exposition(bytes, format, target, now: nine, maxSamples: 4096)
       }
       try hold(found.records.count + found.notFinite <= found.samples, "\(found.records.count) of \(found.samples)")
