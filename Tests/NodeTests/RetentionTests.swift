@@ -88,6 +88,12 @@ import Testing
     try client.send(queueLines(1...500))
     #expect(try client.awaitAck(500).isEmpty)
     try harness.stop()
+    // Otherwise it may end what it began, once the reader has gone.
+    try harness.wait("the end of the first one's session", milliseconds: 60_000) { _ in
+      try harness.number(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'ALTER TABLE%DETACH%'"
+      ) == 0
+    }
     _ = try reader.run("SELECT count(*) FROM telemetry.queue; COMMIT", deadline: .after(milliseconds: 5000))
     try harness.activate(2)
     try harness.wait("the end of what was begun", milliseconds: 60_000) { _ in

@@ -148,8 +148,11 @@ final class PrivatePostgres: Sendable {
     }
     return names.sorted()
   }
+  /// In memory where there is room: dozens of databases come and go, and a disk takes its time to forget them.
   private static func temporaryFolder() throws -> String {
-    var template: [CChar] = Array("/tmp/standwatch-test-XXXXXX".utf8CString)
+    var space = statvfs()
+    let inMemory = unsafe statvfs("/dev/shm", &space) == 0 && space.f_bavail * space.f_frsize > 4 << 30
+    var template: [CChar] = Array("\(inMemory ? "/dev/shm" : "/tmp")/standwatch-test-XXXXXX".utf8CString)
     guard unsafe mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     return String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
