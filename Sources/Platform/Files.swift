@@ -40,15 +40,7 @@ public func replaceFile(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o64
   let raw = openForWriting(temporary, mode)
   guard raw >= 0 else { throw .last("open \(temporary)") }
   let file = Descriptor(owning: raw)
-  var offset = 0
-  while offset < bytes.count {
-    let count = unsafe bytes.withUnsafeBytes {
-      unsafe write(file.raw, $0.baseAddress.map { unsafe $0 + offset }, $0.count - offset)
-    }
-    if count < 0 && errno == EINTR { continue }
-    guard count > 0 else { throw .last("write \(temporary)") }
-    offset += count
-  }
+  try writeAll(bytes, to: file, named: temporary)
   guard unsafe rename(temporary, path) == 0 else { throw .last("rename \(path)") }
 }
 private func openForWriting(_ path: String, _ mode: UInt32) -> Int32 {
@@ -79,4 +71,18 @@ public func processorMicroseconds() -> Int64 {
 public func randomBytes(_ count: Int) -> [UInt8] {
   var generator = SystemRandomNumberGenerator()
   return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+}
+
+/// Writes all of `bytes` at the file's place, however many calls that takes.
+func writeAll(_ bytes: [UInt8], to file: borrowing Descriptor, named path: String) throws(SystemError) {
+  var offset = 0
+  while offset < bytes.count {
+    // Sound: at most the bytes behind `offset` are read.
+    let count = unsafe bytes.withUnsafeBytes {
+      unsafe write(file.raw, $0.baseAddress.map { unsafe $0 + offset }, $0.count - offset)
+    }
+    if count < 0 && errno == EINTR { continue }
+    guard count > 0 else { throw .last("write \(path)") }
+    offset += count
+  }
 }

@@ -13,16 +13,7 @@ public func writeSecretFile(_ path: String, _ bytes: [UInt8], like model: FileSt
     guard fchown(file.raw, model.user, model.group) == 0 else { throw .last("chown \(temporary)") }
   }
   guard fchmod(file.raw, mode_t(model.mode & 0o770)) == 0 else { throw .last("chmod \(temporary)") }
-  var offset = 0
-  while offset < bytes.count {
-    // Sound: at most the bytes behind `offset` are read.
-    let count = unsafe bytes.withUnsafeBytes {
-      unsafe write(file.raw, $0.baseAddress.map { unsafe $0 + offset }, $0.count - offset)
-    }
-    if count < 0 && errno == EINTR { continue }
-    guard count > 0 else { throw .last("write \(temporary)") }
-    offset += count
-  }
+  try writeAll(bytes, to: file, named: temporary)
   guard fsync(file.raw) == 0 else { throw .last("fsync \(temporary)") }
   guard unsafe rename(temporary, path) == 0 else { throw .last("rename \(path)") }
   try syncFolder(folder(of: path))
