@@ -82,7 +82,7 @@ extension LeadershipCore {
           return stepDown(.promotionFailed(excuse), keepSession: true, at: now)
         }
         reign.seen = read.cluster
-        reign.mayClaim = reign.mayClaim || read.cluster.cleanRelease == read.cluster.term
+        reign.mayClaim = reign.mayClaim || isReleasedCleanly(read.cluster)
         reign.step = .clearing
         reign.passed(.leaseProven, at: now)
         role = .reigning(reign)
@@ -91,6 +91,20 @@ extension LeadershipCore {
     leaseUntil = proof + settings.leaseLifetime
     provenSent = proof
     if now - sent <= settings.renewalAnswerLimit { renewDue = true }
+  }
+
+  /// Whether the last leader has let go of the address, by its own word in the database.
+  ///
+  /// A failover of PostgreSQL may have lost a later term, whose leader still holds the address: the mark counts only
+  /// when this node saw its term without it on the same timeline.
+  private func isReleasedCleanly(_ cluster: ClusterReading) -> Bool {
+    guard cluster.cleanRelease == cluster.term else { return false }
+    return unreleasedTerm == TimelineTerm(timeline: cluster.timeline, term: cluster.term)
+  }
+
+  mutating func noteUnreleased(_ cluster: ClusterReading) {
+    guard cluster.cleanRelease != cluster.term else { return }
+    unreleasedTerm = TimelineTerm(timeline: cluster.timeline, term: cluster.term)
   }
 
   private func promotionExcuse(_ cluster: ClusterReading) -> String? {

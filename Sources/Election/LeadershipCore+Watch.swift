@@ -6,12 +6,10 @@ extension LeadershipCore {
   /// The fence goes before the next read.
   mutating func driveWatch(at now: Instant) {
     guard watchOp == nil else { return }
-    if let (holder, reason) = fenceWanted {
-      fenceWanted = nil
-      if let window, window.holder == holder {
-        out.append(.warn(.fencing(holder.node, reason)))
-        return ask(watch: .fence(term: window.term, node: holder.node, counter: window.counter), at: now)
-      }
+    // Judged when it can be asked for: a judgement that waited for a read would be about what that read saw.
+    if let window, let reason = judge(window, at: now) {
+      out.append(.warn(.fencing(window.holder.node, reason)))
+      return ask(watch: .fence(term: window.term, node: window.holder.node, counter: window.counter), at: now)
     }
     if now >= nextReadAt {
       nextReadAt = now + settings.watchInterval
@@ -41,6 +39,7 @@ extension LeadershipCore {
         // Somebody else leads: whoever rested for its sake is ready again.
         holdOffUntil = now
       }
+      noteUnreleased(read.cluster)
       reading = read
       readingAt = now
       observe(read, asked: op.began, overslept: overslept, at: now)
@@ -102,30 +101,27 @@ extension LeadershipCore {
     }
   }
 
-  /// Whether the holder of the lock is to be fenced, by what is known now. Cheap while there is no window.
-  mutating func judge(at now: Instant) {
-    guard let window, fenceWanted == nil, mayJudge(at: now) else { return }
-    if case .fence? = watchOp?.command { return }
+  /// Why the holder of the lock is to be fenced, by what is known now; `nil` when it is not.
+  private func judge(_ window: JudgeWindow, at now: Instant) -> FenceReason? {
+    guard mayJudge(at: now) else { return nil }
     let place = place(of: window.holder.node.node)
     let stands = window.lastAsked - window.firstReceived
     let stillEnough = window.reads >= settings.judgeReads
     let silent = isSilent(incarnation: window.holder.node, at: now)
     if silent, stillEnough && stands >= settings.judgeWindow || settings.flaws.contains(.judgeOnSilence) {
-      fenceWanted = (window.holder, .silent)
-    } else if settings.flaws.contains(.anyResignation), place.flatMap({ views[$0].lastBeat })?.resigned == true {
-      fenceWanted = (window.holder, .resigned)
-    } else if let place, let beat = views[place].lastBeat, beat.from == window.holder.node, beat.resigned,
-      !beat.state.leads, beat.term?.term == window.term, !isSilent(views[place], at: now),
-      rulingSession == window.holder
-    {
-      fenceWanted = (window.holder, .resigned)
-    } else if stillEnough, stands >= settings.leaseLifetime {
-      fenceWanted = (window.holder, .stuck)
-    } else if !window.leaderMatches, window.holderReads >= settings.judgeReads,
-      window.lastAsked - window.holderSince >= settings.leaseLifetime
-    {
-      fenceWanted = (window.holder, .notBumped)
+      return .silent
     }
+    if settings.flaws.contains(.anyResignation), place.flatMap({ views[$0].lastBeat })?.resigned == true {
+      return .resigned
+    }
+    if let place, let beat = views[place].lastBeat, beat.from == window.holder.node, beat.resigned, !beat.state.leads,
+      beat.term?.term == window.term, !isSilent(views[place], at: now), rulingSession == window.holder
+    {
+      return .resigned
+    }
+    if stillEnough, stands >= settings.leaseLifetime { return .stuck }
+    let isLate = window.lastAsked - window.holderSince >= settings.leaseLifetime
+    return !window.leaderMatches && window.holderReads >= settings.judgeReads && isLate ? .notBumped : nil
   }
 
   /// Only who could lead instead judges, on a reading that is not old.

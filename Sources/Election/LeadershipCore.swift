@@ -48,6 +48,8 @@ public struct LeadershipCore: Sendable {
   var reading: WatchReading? {
     didSet { (hasRead, isExcused) = (reading != nil, excuse != nil) }
   }
+  /// The term last seen without the mark of a clean release, on the timeline it was seen on.
+  var unreleasedTerm: TimelineTerm?
   /// What every event asks of `reading`, without a copy of it.
   private(set) var hasRead = false
   private(set) var isExcused = true
@@ -55,7 +57,6 @@ public struct LeadershipCore: Sendable {
   var window: JudgeWindow?
   /// The session that held the lock while its node said that it leads the term: what a resignation is about.
   var rulingSession: LockHolder?
-  var fenceWanted: (holder: LockHolder, reason: FenceReason)?
   /// The last successful fence, for the phases of the takeover.
   var fencedHolder: (node: NodeIncarnation, askedAt: Instant, fencedAt: Instant)?
   var databaseSuccessAt: Instant?
@@ -159,7 +160,6 @@ public struct LeadershipCore: Sendable {
     out.append(.warn(.overslept(now - deadlineAsked)))
     awakeSince = now
     window = nil
-    fenceWanted = nil
     watchOpOverslept = watchOp != nil
   }
 
@@ -175,7 +175,6 @@ public struct LeadershipCore: Sendable {
     driveIngest(at: now)
     driveAddress(at: now)
     driveLease(at: now)
-    judge(at: now)
     driveWatch(at: now)
     driveFailback(at: now)
   }

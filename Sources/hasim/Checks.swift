@@ -111,7 +111,7 @@ final class Checks {
     let since = world.now - takeoverBound
     guard since > 0, lastActiveAt < since, cluster.database.up, cluster.database.disturbedAt < since else { return }
     let sound = cluster.hosts.first { host in
-      guard let worker = host.worker, isAwake(worker) else { return false }
+      guard let worker = host.worker, isAwake(worker), host.guardRuns else { return false }
       return host.disturbedAt < since && cluster.network.reaches(host.index) && host.helperMood == .fine
         && host.localFault == nil && !cluster.database.noPromote.contains(host.name) && !cluster.database.paused
     }

@@ -280,7 +280,8 @@ final class Database {
     if !same, ended.contains(where: { $0 === lockHolder }) {
       world.fail("\(by) fenced \(node.node), which had shown life since it was judged")
     }
-    if same, let row, world.now - row.writtenAt < 600 * millisecond, ended.contains(where: { $0 === lockHolder }),
+    // A beat of an earlier hold of the lock says nothing of this one, which has led nobody yet.
+    if same, let row, row.writtenAt >= lockSince, world.now - row.writtenAt < 600 * millisecond, ended.contains(where: { $0 === lockHolder }),
       believesToLead(node), !isLateToBump(node)
     {
       world.fail(

@@ -42,7 +42,7 @@ final class Guard {
     guard world.now - since >= 600 * millisecond else { return }
     if host.addressPresent {
       host.removeAddress("worker silent")
-      worker.perform { $0.deliver(.addressLost) }
+      worker.report(.addressLost, by: .guardProcess)
     }
     generation += 1
     working = false
@@ -118,7 +118,17 @@ final class Guard {
   }
 
   private func answer(_ id: OperationID, _ result: AddressResult, to worker: Worker, after delay: Moment) {
-    world.after(delay) { worker.perform { $0.deliver(.addressAnswered(id, result)) } }
+    let generation = generation
+    world.after(delay) { [self] in
+      // Verified when it is told; only who has given the claim up gets an answer that is not true any more.
+      let isGone = result == .claimed && generation == self.generation && !host.addressPresent
+      worker.report(.addressAnswered(id, isGone ? .failed("not there") : result), by: .guardProcess)
+    }
+  }
+
+  /// The address is gone, and nobody asked for it.
+  func noticesLoss() {
+    whenRunning { [self] in host.worker?.report(.addressLost, by: .guardProcess) }
   }
 
   /// Five questions over the span.

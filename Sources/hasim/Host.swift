@@ -48,7 +48,7 @@ final class Host {
     expiry = Alarm(world: world) { [unowned self] in
       guard addressPresent, runs else { return }
       removeAddress("lifetime over")
-      worker?.perform { $0.deliver(.addressLost) }
+      guardProcess?.noticesLoss()
     }
   }
 
@@ -117,6 +117,8 @@ final class Host {
   func startWorker(after delay: Moment) {
     world.after(delay) { [self] in
       guard powered, guardProcess != nil, worker == nil else { return }
+      // A guard that is stopped starts nobody.
+      if guardStopped { return startWorker(after: 20 * millisecond) }
       incarnations += 1
       disturbed()
       let born = Worker(host: self, incarnation: incarnations * 1_000 + Int64(index) + 1)
@@ -242,6 +244,6 @@ final class Host {
     guard addressPresent, runs else { return }
     disturbed()
     removeAddress("administrator")
-    worker?.perform { $0.deliver(.addressLost) }
+    guardProcess?.noticesLoss()
   }
 }

@@ -11,6 +11,7 @@ final class Ingest {
   private(set) var term: TimelineTerm?
   private var accepting = false
   private var lanes: [Int: StreamLane] = [:]
+  private var opening: OperationID?
   private var draining: OperationID?
 
   init(host: Host, me: NodeIncarnation) {
@@ -24,7 +25,11 @@ final class Ingest {
   func carryOut(_ id: OperationID, _ command: IngestCommand, deadline: Instant) {
     switch command {
     case .open(let term):
+      opening = id
       worker?.after(world.random.microseconds(100...1_500)) { [self] in
+        // An abort that came meanwhile is the last word.
+        guard opening == id else { return }
+        opening = nil
         self.term = term
         accepting = true
         $0.deliver(.ingestAnswered(id, .opened))
@@ -54,7 +59,7 @@ final class Ingest {
 
   private func end(sayGoodbye: Bool) {
     accepting = false
-    draining = nil
+    (opening, draining) = (nil, nil)
     term = nil
     for stream in lanes.keys.sorted() { lanes[stream]?.end(sayGoodbye: sayGoodbye) }
     lanes = [:]

@@ -17,8 +17,10 @@ final class Worker {
   /// The control thread gets no processor; the other threads run on.
   private(set) var controlStalled = false
   private var stalledEvents: [Event] = []
-  /// What the thread that watches the machine has to say, in its order.
-  private var reports: [Event] = []
+  /// Who tells the worker something of its own accord, each in an order of its own.
+  enum Teller: Int, CaseIterable { case machineThread, guardProcess }
+  /// What each has told and the core has not heard.
+  private var reports = Array(repeating: [Event](), count: Teller.allCases.count)
   private var tick: Alarm?
   private var gate: BeatGate
   /// What the core shows after its last event.
@@ -77,14 +79,14 @@ final class Worker {
     world.after(delay) { [self] in perform(work) }
   }
 
-  /// One thread says what it noticed. Among other threads it is early or late, but what it said last is heard last: a
+  /// One of them says what it noticed. Among the others it is early or late, but what it said last is heard last: a
   /// fault that was over before a frozen worker ran again is over for the core, too.
-  func report(_ event: Event) {
-    reports.append(event)
+  func report(_ event: Event, by teller: Teller = .machineThread) {
+    reports[teller.rawValue].append(event)
     perform { worker in
-      let reports = worker.reports
-      worker.reports = []
-      for event in reports { worker.deliver(event) }
+      let told = worker.reports[teller.rawValue]
+      worker.reports[teller.rawValue] = []
+      for event in told { worker.deliver(event) }
     }
   }
 

@@ -39,6 +39,39 @@ struct WorldTests {
     _ = cluster.run()
   }
 
+  /// Once a stopped guard started a worker, whose sweep it could not answer, and the node counted as sound.
+  @Test(arguments: 1...4) func `a guard that is stopped starts no worker until it runs again`(_ seed: Int) throws {
+    let cluster = Cluster(plan: Plan(seed: UInt64(seed), nodes: 2, order: Order(faults: [.heal], spacing: 4_000)))
+    cluster.world.run(until: 2 * second)
+    let host = cluster.hosts[0]
+    let first = try #require(host.worker)
+    host.stop(guardToo: true)
+    host.killWorker("by the test")
+    cluster.world.run(until: 3 * second)
+    #expect(host.worker == nil)
+    host.resume()
+    cluster.world.run(until: 3_500 * millisecond)
+    let second = try #require(host.worker)
+    #expect(second.me.incarnation > first.me.incarnation)
+    _ = cluster.run()
+  }
+
+  /// Once the opening that was under way opened after the abort, and the lanes of that term hindered the next one.
+  @Test(arguments: 1...4) func `what is aborted while it opens stays closed`(_ seed: Int) throws {
+    let cluster = Cluster(plan: Plan(seed: UInt64(seed), nodes: 2, order: Order(faults: [.heal], spacing: 4_000)))
+    cluster.world.run(until: 2 * second)
+    let standby = try #require(cluster.hosts.first { $0.worker?.state == .standby }?.worker)
+    let term = TimelineTerm(timeline: 1, term: Term(epoch: 1, token: 1))
+    standby.ingest.carryOut(OperationID(number: 900_001), .open(term), deadline: standby.host.clock)
+    standby.ingest.carryOut(OperationID(number: 900_002), .abort, deadline: standby.host.clock)
+    cluster.world.run(until: 2_010 * millisecond)
+    #expect(!standby.ingest.listening)
+    standby.ingest.carryOut(OperationID(number: 900_003), .open(term), deadline: standby.host.clock)
+    cluster.world.run(until: 2_020 * millisecond)
+    #expect(standby.ingest.listening)
+    _ = cluster.run()
+  }
+
   @Test func `things happen by time, and at one time in the order of adding`() {
     var agenda = Agenda()
     var random = Random(seed: 7)
