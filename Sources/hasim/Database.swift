@@ -281,8 +281,8 @@ final class Database {
       world.fail("\(by) fenced \(node.node), which had shown life since it was judged")
     }
     // A beat of an earlier hold of the lock says nothing of this one, which has led nobody yet.
-    if same, let row, row.writtenAt >= lockSince, world.now - row.writtenAt < 600 * millisecond, ended.contains(where: { $0 === lockHolder }),
-      believesToLead(node), !isLateToBump(node)
+    if same, let row, row.writtenAt >= lockSince, world.now - row.writtenAt < 600 * millisecond,
+      ended.contains(where: { $0 === lockHolder }), believesToLead(node), !isLateToBump(node)
     {
       world.fail(
         "\(by) fenced \(node.node), which had written its beat \((world.now - row.writtenAt) / millisecond) ms before")

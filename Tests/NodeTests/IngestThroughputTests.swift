@@ -68,6 +68,29 @@ private let wanted = unsafe getenv("STANDWATCH_MEASURE").map { unsafe String(cSt
     }
   }
 
+  /// So that the first batch after a takeover finds nothing cold: tried once in each session, and never committed.
+  @Test func `a lane that waits has rehearsed a batch and left nothing of it`() throws {
+    let harness = try IngestHarness()
+    // Out of its transaction again, and the last it was asked for is what a batch begins with.
+    let rehearsed = """
+      SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%/lane%'
+      AND state = 'idle' AND query LIKE 'SELECT ingest.take(%'
+      """
+    try harness.wait("two rehearsals") { _ in
+      try harness.server.query(rehearsed, on: harness.database).first?.first == "2"
+    }
+    for table in ["ingest.stream", "ingest.claim", "telemetry.name_inbox"] {
+      #expect(try harness.server.query("SELECT count(*) FROM \(table)", on: harness.database).first?.first == "0")
+    }
+    // It is the real thing that was rehearsed: nothing is refused when it counts.
+    try harness.activate()
+    let (client, _) = try NativeClient.open(harness)
+    try client.send(queueLines(1...3))
+    try client.awaitAck(3)
+    #expect(try harness.stored() == (3, 3))
+    for lane in harness.ingest.snapshot().lanes { #expect((lane.sessions, lane.retries) == (1, 0)) }
+  }
+
   /// From the promotion to the first acknowledgement, by warm lanes.
   @Test func `the first acknowledgement comes soon after a promotion`() throws {
     let harness = try IngestHarness()

@@ -45,6 +45,18 @@ enum FencedScript {
     for table in tables { script += " \(table.copyStatement);" }
     return script + " COMMIT"
   }
+  /// A rehearsal asks for the term that is there, whosever it is, and does not take the lock of the fence.
+  static let rehearsalBegin = """
+    BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 100; \
+    SELECT ha.check(l.epoch, l.token, ha.timeline()) FROM ha.leadership AS l
+    """
+  /// The statements of a batch without a row, and the end of the rehearsal.
+  static func rehearsal(_ claim: Claim, _ tables: [Table]) -> String {
+    var script = "SELECT ingest.take(\(list([claim.stream])), \(list([claim.first])), \(list([claim.last])));"
+    script += " \(Table.name.copyStatement); SELECT kind, id, name FROM telemetry.store_names();"
+    for table in tables { script += " \(table.copyStatement);" }
+    return script + " ROLLBACK"
+  }
   static func names(_ activation: Activation) -> String {
     begin(activation) + " \(Table.name.copyStatement); SELECT kind, id, name FROM telemetry.store_names(); COMMIT"
   }

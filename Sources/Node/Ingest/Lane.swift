@@ -93,6 +93,7 @@ struct Lane: ~Copyable {
     if session == nil {
       do {
         _ = try connected()
+        if activation == nil { rehearse() }
         note(activation == nil ? .warm : .idle)
       } catch {
         // Interrupted, and the command is on its way.
