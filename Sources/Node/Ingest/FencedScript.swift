@@ -35,8 +35,7 @@ enum FencedScript {
     _ activation: Activation, _ claims: [Claim], _ deliveries: [DeliveryClaim], _ tables: [Table]
   ) -> String {
     var script = begin(activation)
-    script += " SELECT ingest.take(\(list(claims.map(\.stream))), \(list(claims.map(\.first))), "
-    script += "\(list(claims.map(\.last))));"
+    script += " \(take(claims));"
     if !deliveries.isEmpty {
       script += " SELECT ingest.take_deliveries(\(list(deliveries.map(\.key.high))), "
       script += "\(list(deliveries.map(\.key.low))), \(list(deliveries.map { Int64($0.prev) })), "
@@ -50,12 +49,15 @@ enum FencedScript {
     BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 100; \
     SELECT ha.check(l.epoch, l.token, ha.timeline()) FROM ha.leadership AS l
     """
-  /// The statements of a batch without a row, and the end of the rehearsal.
-  static func rehearsal(_ claim: Claim, _ tables: [Table]) -> String {
-    var script = "SELECT ingest.take(\(list([claim.stream])), \(list([claim.first])), \(list([claim.last])));"
-    script += " \(Table.name.copyStatement); SELECT kind, id, name FROM telemetry.store_names();"
+  /// The statements of a batch with its names, and the end of the rehearsal.
+  static func rehearsal(_ claims: [Claim], _ tables: [Table]) -> String {
+    var script = "\(Table.name.copyStatement); SELECT kind, id, name FROM telemetry.store_names();"
+    script += " \(take(claims));"
     for table in tables { script += " \(table.copyStatement);" }
     return script + " ROLLBACK"
+  }
+  private static func take(_ claims: [Claim]) -> String {
+    "SELECT ingest.take(\(list(claims.map(\.stream))), \(list(claims.map(\.first))), \(list(claims.map(\.last))))"
   }
   static func names(_ activation: Activation) -> String {
     begin(activation) + " \(Table.name.copyStatement); SELECT kind, id, name FROM telemetry.store_names(); COMMIT"

@@ -198,7 +198,7 @@ extension Lane {
 }
 
 /// Feeds the rows of a slice to its COPY.
-private func send(_ slice: TableSlice, of work: LaneWork, to stream: borrowing CopyStream) throws(PostgresError) {
+func send(_ slice: TableSlice, of work: LaneWork, to stream: borrowing CopyStream) throws(PostgresError) {
   // Sound: the batch lends the bytes for the time of the call.
   try unsafe work.batch.withBytes(of: slice) { bytes throws(PostgresError) in
     try stream.put(unsafe RawSpan(_unsafeBytes: bytes))
