@@ -38,6 +38,9 @@ else:
 SENDERS_PYTHON = os.path.join(ROOT, ".build", "python", "bin", "python")
 # A sanitizer keeps what was freed for a while, and a shadow of all memory.
 MEMORY_FACTOR = 10 if os.environ.get("STANDWATCH_SANITIZER") else 1
+# After which senders that are nobody's victim give up, in milliseconds: as standwatch-load has it, unless a sanitizer
+# makes every answer take longer. Then only connections that the node ends are counted.
+SILENCE = 20_000 if os.environ.get("STANDWATCH_SANITIZER") else 304
 DATAGRAM_BREAK = b"\0\0--\0\0"
 
 

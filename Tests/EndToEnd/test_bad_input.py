@@ -3,7 +3,7 @@ import os
 import random
 import unittest
 
-from support import DATAGRAM_BREAK, MEMORY_FACTOR, LabTest
+from support import DATAGRAM_BREAK, MEMORY_FACTOR, SILENCE, LabTest
 
 from lab.load import Load
 from lab.node import BEAT_PORT, HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
@@ -49,7 +49,7 @@ class BadInput(LabTest):
         world = self.world
         leader = world.leader()
         workers = {node.name: node.worker_pid() for node in world.nodes.values()}
-        load = Load(world)
+        load = Load(world, more=("--dead-after", SILENCE))
         load.wait_flowing()
         warm = load.read()[-1]
         settled = self.disconnects(load)

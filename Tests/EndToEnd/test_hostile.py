@@ -4,10 +4,11 @@ import os
 import subprocess
 import unittest
 
-from support import MEMORY_FACTOR, LabTest
+from support import MEMORY_FACTOR, LabTest, wait_until
 
 from lab.load import CLIENT, Load
 from lab.node import BEAT_PORT, HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
+from lab.processes import PATIENCE
 
 FORWARD_PORT = 24224
 
@@ -178,7 +179,8 @@ class Hostile(LabTest):
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             said = attack.communicate(timeout=30)[1]
             self.assertEqual(attack.returncode, 0, said.decode(errors="replace"))
-            self.assertTrue(leader.is_active(), f"{kind}: {leader.tail()}")
+            # One page may wait behind what the attack asked for; that nobody took over is asserted below.
+            wait_until(leader.is_active, 2, lambda: f"after {kind} the node says that it leads; {leader.tail()}")
         for node in world.nodes.values():
             self.assertEqual(node.worker_pid(), workers[node.name], node.tail())
             _, most = node.resident_kilobytes()
@@ -190,7 +192,7 @@ class Hostile(LabTest):
         self.assertEqual(report["takeovers"], [], report)
         self.assertEqual(report["disconnects"], 0, report)
         # Without their bounds pings stop everybody for 6 s, tiny records for minutes, names for 10 s.
-        self.assertLess(report["ack_ms_max"], 5000, report)
+        self.assertLess(report["ack_ms_max"], 5000 * PATIENCE, report)
 
 
 if __name__ == "__main__":

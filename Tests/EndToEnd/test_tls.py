@@ -218,9 +218,7 @@ class Mutual(Secured):
         self.addCleanup(stop, rsyslog)
         time.sleep(1)
         feeder = spawn(["/usr/bin/python3", "-c", FEEDER, "12"], os.path.join(folder, "fed"), namespace=space)
-        time.sleep(3)
-        with open(log, encoding="utf-8") as file:
-            self.assertGreater(len(self.stored_messages("from-rsyslog")), 50, file.read())
+        wait_until(lambda: len(self.stored_messages("from-rsyslog")) > 50, 10, "messages of rsyslog are stored")
         self.take_over()
         feeder.wait(30)
         with open(os.path.join(folder, "fed"), encoding="utf-8") as file:
