@@ -13,7 +13,7 @@ import Testing
     let (good, _) = try NativeClient.open(harness)
     try good.send(queueLines(1...10))
     try good.awaitAck(10)
-    var generator = SystemRandomNumberGenerator()
+    var generator = Dice(state: 20_261_120)
     let hello = Hello(source: "x", stream: "y", oldest: 1).line
     var attacks: [[UInt8]] = [
       [UInt8](repeating: 0x7b, count: 300_000), [UInt8](repeating: 0x0a, count: 50_000),
@@ -93,7 +93,7 @@ import Testing
     let harness = try IngestHarness(bounds: bounds).activate()
     let clients = try (0..<20).map { try NativeClient.open(harness, source: "flood-\($0)", stream: "s").client }
     var block = try harness.server.session(harness.database)
-    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: longest))
     let padding = #","oldest_ms":1234567890123"#
     let lines = queueLines(1...3000, extra: padding)
     var sent = [Int](repeating: 0, count: clients.count)
@@ -111,7 +111,7 @@ import Testing
       if !progress { Platform.sleep(until: .after(milliseconds: 10)) }
       #expect(harness.ingest.snapshot().bytesBuffered <= bounds.memoryBytes)
     }
-    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: longest))
     for (index, client) in clients.enumerated() { try client.send(Array(lines[sent[index]...])) }
     for client in clients { try client.awaitAck(3000) }
     #expect(try harness.stored() == (60_000, 60_000))
@@ -155,20 +155,38 @@ import Testing
     settings.batchRows = 2000
     let harness = try IngestHarness(settings: settings).activate()
     var block = try harness.server.session(harness.database)
-    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: longest))
     let tiny = [UInt8]((0..<12_000).flatMap { _ in Array("<1>x\n".utf8) })
     let crowd = try (0..<40).map { _ in try NativeClient(harness.syslogTCP) }
-    for member in crowd { try? member.send(tiny, milliseconds: 100) }
-    // One source on each lane: whichever the crowd is on.
+    var sent = [Int](repeating: 0, count: crowd.count)
+    // As much as the sockets take, until they take nothing for a while.
+    var idle = 0
+    while idle < 20 && sent.contains(where: { $0 < tiny.count }) {
+      idle += 1
+      for (index, member) in crowd.enumerated() where sent[index] < tiny.count {
+        guard case .done(let count) = Platform.send(member.descriptor.raw, tiny, from: sent[index]) else { continue }
+        sent[index] += count
+        idle = 0
+      }
+      if idle > 0 { Platform.sleep(until: .after(milliseconds: 10)) }
+    }
+    // One source on each lane: whichever the crowd is on. All is there before the lanes go on.
     let few = try (0..<8).map { try NativeClient(harness.native, source: "few-\($0)") }
-    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    for client in few { try client.send(queueLines(1...1)) }
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: longest))
     for client in few {
       guard case .welcome = try client.reply() else { throw TestTimeout(what: "welcome") }
-      try client.send(queueLines(1...1))
       try client.awaitAck(1)
     }
-    // First come first served would have stored nearly all of the crowd's before.
-    #expect(try harness.number("SELECT count(*) FROM telemetry.log") < 40 * 12_000 / 2)
+    // First come first served would have stored nearly all of the crowd's before. By the order of the transactions: on a
+    // busy machine many come between an acknowledgement and the question.
+    let before = try harness.number(
+      """
+      SELECT count(*) FROM telemetry.log
+      WHERE xmin::text::bigint < (SELECT max(xmin::text::bigint) FROM telemetry.queue)
+      """)
+    let all = sent.reduce(0, +) / 5
+    #expect(all > 100_000 && before < all / 2, "\(before) of \(all)")
   }
 
   @Test func `many clients with invented holes are answered by few transactions, and by few lines of the log`() throws {

@@ -160,7 +160,7 @@ private final class RawClient {
   init(_ address: SocketAddress) throws { client = try NativeClient(address) }
   func send(_ bytes: [UInt8]) throws { try client.send(bytes) }
   /// `count` bytes, or fewer when the connection ends.
-  func receive(_ count: Int, milliseconds: Int64 = 10_000) throws -> [UInt8] {
+  func receive(_ count: Int, milliseconds: Int64 = longest) throws -> [UInt8] {
     defer { received.removeFirst(min(count, received.count)) }
     var buffer = [UInt8](repeating: 0, count: 65_536)
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))

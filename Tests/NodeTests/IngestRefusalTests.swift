@@ -79,7 +79,7 @@ private let ways: [Way] = [
       let bench = try HTTPBench(harness)
       let others = try DeliveryClient(harness)
       var block = try harness.server.session(harness.database)
-      _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 30_000))
+      _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: longest))
       func send(_ number: Int, _ bytes: Int) throws -> HTTPConnection {
         let connection = try bench.open()
         let headers = ["Content-Type: \(way.type)"]
@@ -102,12 +102,12 @@ private let ways: [Way] = [
       #expect(
         try others.deliver(delivery(9...9, key: "9", source: "one-more")) == .unavailable(retryAfterSeconds: 1))
       check(try send(5, 1).reply(), way, 429, busy)
-      _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+      _ = try block.run("COMMIT", deadline: .after(milliseconds: longest))
       for connection in [first, second] {
-        #expect([200, 204].contains(try connection.reply(milliseconds: 30_000)?.status))
+        #expect([200, 204].contains(try connection.reply()?.status))
       }
       for number in more { #expect(try others.outcome(number) == .stored) }
-      let last = try send(6, 40_000).reply(milliseconds: 30_000)
+      let last = try send(6, 40_000).reply()
       #expect([200, 204].contains(last?.status), "\(way.path): \(last?.body ?? "")")
     }
   }
@@ -120,14 +120,14 @@ private let ways: [Way] = [
       let bench = try HTTPBench(harness)
       let others = try DeliveryClient(harness)
       var block = try harness.server.session(harness.database)
-      _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 30_000))
+      _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: longest))
       for number in 0..<4 { try others.submit(delivery(number...number, key: nil, source: "other-\(number)")) }
       try harness.wait("the others") { _ in harness.ingest.snapshot().deliveries.underWay == 4 }
       let headers = ["Content-Type: \(way.type)"]
       let things = way.path.contains("write") ? "points" : "records"
       let later = way.says(14, "unavailable", "can't take \(things) now, try again")
       check(try bench.post(way.body(1, 1), path: way.path, headers: headers), way, 503, later)
-      _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+      _ = try block.run("COMMIT", deadline: .after(milliseconds: longest))
       try harness.stop()
       check(try bench.post(way.body(2, 1), path: way.path, headers: headers), way, 503, later)
     }

@@ -51,7 +51,7 @@ import Testing
     relay.swallowCommits(10, .cut)
     let client = try NativeClient(harness.syslogTCP)
     try client.send((0..<3000).map { "<13>message \($0)\n" }.joined())
-    try harness.wait("the messages", milliseconds: 20_000) { _ in try harness.stored("log").rows >= 3000 }
+    try harness.wait("the messages") { _ in try harness.stored("log").rows >= 3000 }
     sleep(until: .after(milliseconds: 200))
     #expect(try harness.stored("log").rows == 3000)
     #expect(Set(try messages(harness)).count == 3000)
@@ -65,11 +65,11 @@ import Testing
     settings.batchRows = 50
     let harness = try IngestHarness(settings: settings).activate()
     var block = try harness.server.session(harness.database)
-    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 5000))
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: longest))
     let socket = try bindDatagram(try #require(SocketAddress(host: "127.0.0.1", port: 0)))
     for index in 0..<2000 { sendDatagram(socket.raw, Array("<13>message \(index)".utf8), to: harness.syslogUDP) }
     try harness.wait("drops") { _ in harness.ingest.snapshot().shedMessages > 0 }
-    _ = try block.run("COMMIT", deadline: .after(milliseconds: 5000))
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: longest))
     try harness.wait("all of them accounted for") { _ in
       try harness.number("SELECT coalesce(sum(messages), 0) FROM ingest.shed") + harness.stored("log").rows == 2000
     }

@@ -110,7 +110,7 @@ import Testing
     let zabbix = try EncryptedClient(harness.zabbix, trusting())
     let body = Array(#"{"request":"sender data","data":[{"host":"press-7","key":"oil","value":"3"}]}"#.utf8)
     try zabbix.send(Array("ZBXD".utf8) + [1, UInt8(body.count), 0, 0, 0, 0, 0, 0, 0] + body)
-    #expect(String(decoding: try zabbix.receive(120, milliseconds: 5000), as: UTF8.self).contains("processed: 1"))
+    #expect(String(decoding: try zabbix.receive(120), as: UTF8.self).contains("processed: 1"))
   }
 
   @Test func `a cut connection leaves no half message of syslog behind`() throws {
@@ -128,7 +128,7 @@ import Testing
 
   @Test func `a thousand handshakes that never end cost others nothing, and end by themselves`() throws {
     var settings = IngestSettings()
-    settings.handshakeMilliseconds = 3000
+    settings.handshakeMilliseconds = 15_000
     let harness = try harness(.optional, settings: settings)
     let hello = try firstFlight()
     let before = residentKilobytes()
@@ -150,9 +150,16 @@ import Testing
     #expect(try client.hello("mes-07/collector") == 0)
     try client.send(queueLines(1...1000))
     try client.awaitAck(1000)
-    #expect(BootInstant.now().milliseconds(since: began) < Double(patience(5000)))
-    #expect(residentKilobytes() - before < (64 << 10) * memoryFactor, "\(residentKilobytes() - before) KiB")
-    try harness.wait("all have been closed", milliseconds: 20_000) { _ in
+    #expect(BootInstant.now().milliseconds(since: began) < Double(patience(10_000)))
+    // What other tests hold meanwhile they give back; these connections keep what is theirs.
+    let bound = (64 << 10) * memoryFactor
+    var grown = Int.max
+    while grown >= bound, harness.ingest.snapshot().connections.native > 900 {
+      grown = min(grown, residentKilobytes() - before)
+      sleep(until: .after(milliseconds: 20))
+    }
+    #expect(grown < bound, "\(grown) KiB")
+    try harness.wait("all have been closed") { _ in
       harness.ingest.snapshot().connections.native == 1
     }
     #expect(refused(harness)["TLS: no handshake in time"] ?? 0 > 500)
@@ -181,7 +188,7 @@ import Testing
   @Test func `a drain tells encrypted clients, and everything taken in is acknowledged before`() throws {
     let harness = try harness(.optional)
     let client = try EncryptedClient(harness.native, trusting())
-    let waiting = try connectStream(harness.native, deadline: .after(milliseconds: 2000))
+    let waiting = try connectStream(harness.native, deadline: .after(milliseconds: longest))
     #expect(try client.hello("mes-07/collector") == 0)
     try client.send(queueLines(1...500))
     try harness.wait("records are taken in") { _ in harness.ingest.snapshot().received >= 500 }
@@ -193,7 +200,7 @@ import Testing
     }
     #expect(acked == 500 && reason == "switchover")
     var buffer = [UInt8](repeating: 0, count: 10)
-    _ = wait(waiting.raw, for: .read, until: .after(milliseconds: 2000))
+    _ = wait(waiting.raw, for: .read, until: .after(milliseconds: longest))
     #expect(receive(waiting.raw, into: &buffer) != .wouldBlock)
     #expect(try harness.stored().distinct == 500)
   }

@@ -31,7 +31,7 @@ private let wanted = unsafe getenv("STANDWATCH_MEASURE").map { unsafe String(cSt
       }
       ended.withLock { $0 = true }
     }
-    try client.awaitAck(count, milliseconds: 60_000)
+    try client.awaitAck(count)
     let milliseconds = BootInstant.now().milliseconds(since: begun)
     sender.join()
     #expect(ended.withLock { $0 })
@@ -103,7 +103,7 @@ private let wanted = unsafe getenv("STANDWATCH_MEASURE").map { unsafe String(cSt
     try client.send(queueLines(1...1))
     try client.awaitAck(1)
     let acked = BootInstant.now()
-    #expect(acked.milliseconds(since: begun) < Double(patience(3000)))
+    #expect(acked.milliseconds(since: begun) < Double(patience(5000)))
     if wanted != nil {
       print(
         "MEASURED first ack: listening \(listening.milliseconds(since: begun)) (with the promotion),",

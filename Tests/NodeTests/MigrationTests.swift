@@ -43,7 +43,7 @@ private final class Bench {
     try Connection.open(try ConnectionString(text).resolve(), deadline: soon)
   }
 }
-private var soon: BootInstant { .after(milliseconds: 20_000) }
+private var soon: BootInstant { .after(milliseconds: longest) }
 
 private let first = """
   DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'standwatch_owner') THEN

@@ -5,17 +5,6 @@ import Testing
 
 @testable import Node
 
-/// SplitMix64.
-private struct Dice: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 /// One to four changes of one of the seeds: bytes overwritten, put in, taken out, doubled, words of the format between.
 private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ body: ([UInt8]) throws -> Void) rethrows
 {

@@ -34,7 +34,7 @@ private final class Bench {
   deinit { server.stop() }
   func connect() throws -> Client {
     let address = try #require(SocketAddress(unixPath: path))
-    return Client(try connectStream(address, deadline: .after(milliseconds: 1000)))
+    return Client(try connectStream(address, deadline: .after(milliseconds: longest)))
   }
   func release() {
     for (_, answer) in held.withLock({ $0 }) { answer(.done("late")) }
@@ -47,24 +47,24 @@ private func write(_ socket: Client, _ bytes: [UInt8]) -> Bool {
     switch send(socket.raw, bytes, from: sent) {
     case .done(let count): sent += count
     case .wouldBlock:
-      if wait(socket.raw, for: .write, until: .after(milliseconds: 1000)).isEmpty { return false }
+      if wait(socket.raw, for: .write, until: .after(milliseconds: longest)).isEmpty { return false }
     case .closed, .failed: return false
     }
   }
   return true
 }
-/// Whole lines until `count` of them, the end, or two seconds.
+/// Whole lines until `count` of them, the end, or `longest`.
 private func lines(_ socket: Client, _ count: Int) -> [String] {
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65536)
-  let deadline = BootInstant.after(milliseconds: patience(2000))
+  let deadline = BootInstant.after(milliseconds: patience(longest))
   while bytes.count(where: { $0 == 10 }) < count, !wait(socket.raw, for: .read, until: deadline).isEmpty {
     guard case .done(let read) = receive(socket.raw, into: &chunk) else { break }
     bytes += chunk[..<read]
   }
   return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
 }
-private func isClosed(_ socket: Client, within milliseconds: Int64 = 2000) -> Bool {
+private func isClosed(_ socket: Client, within milliseconds: Int64 = longest) -> Bool {
   var chunk = [UInt8](repeating: 0, count: 65536)
   let deadline = BootInstant.after(milliseconds: patience(milliseconds))
   while !wait(socket.raw, for: .read, until: deadline).isEmpty {
@@ -76,6 +76,14 @@ private func isClosed(_ socket: Client, within milliseconds: Int64 = 2000) -> Bo
   return false
 }
 private func text(_ text: String) -> [UInt8] { Array(text.utf8) }
+/// Asks again and again until it is so.
+private func awaitTrue(_ what: String, _ isTrue: () throws -> Bool) throws {
+  let deadline = BootInstant.after(milliseconds: patience(longest))
+  while try !isTrue() {
+    guard BootInstant.now() < deadline else { throw TestTimeout(what: what) }
+    sleep(until: .after(milliseconds: 5))
+  }
+}
 
 @Suite(.serialized) struct `Control socket` {
   @Test func `status comes back as it was, and requests are answered in order`() throws {
@@ -138,28 +146,37 @@ private func text(_ text: String) -> [UInt8] { Array(text.utf8) }
     #expect(isClosed(third))
     #expect(first != nil)
     first = nil
-    sleep(until: .after(milliseconds: 50))
-    let fourth = try bench.connect()
-    #expect(write(fourth, text("{\"request\":\"status\"}\n")))
-    #expect(lines(fourth, 1).first?.contains("plant1") == true)
+    // Once the server has seen that it left.
+    try awaitTrue("a place") {
+      let fourth = try bench.connect()
+      return write(fourth, text("{\"request\":\"status\"}\n")) && lines(fourth, 1).first?.contains("plant1") == true
+    }
   }
   @Test func `a client that leaves before its answer harms nobody, and requests in hand are bounded`() throws {
     var limits = OperatorServer.Limits()
     limits.outstanding = 2
     let bench = try Bench(limits: limits, holding: true)
-    for _ in 0..<2 {
+    for count in 1...2 {
       let socket = try bench.connect()
       #expect(write(socket, text("{\"request\":\"switchover\"}\n")))
-      sleep(until: .after(milliseconds: 50))
+      try awaitTrue("a request in hand") { bench.held.withLock { $0.count } == count }
     }
     let socket = try bench.connect()
     #expect(write(socket, text("{\"request\":\"switchover\"}\n")))
     #expect(lines(socket, 1).first?.contains("too many requests") == true)
     bench.release()
     bench.release()  // a second answer is passed over
-    sleep(until: .after(milliseconds: 50))
-    #expect(write(socket, text("{\"request\":\"switchover\"}\n")))
-    sleep(until: .after(milliseconds: 50))
+    // Taken once the server has seen the answers; until then it says the same as before.
+    try awaitTrue("a place for a request") {
+      #expect(write(socket, text("{\"request\":\"switchover\"}\n")))
+      while bench.held.withLock({ $0.count }) < 3 {
+        if !wait(socket.raw, for: .read, until: .after(milliseconds: 5)).isEmpty {
+          #expect(lines(socket, 1).first?.contains("too many requests") == true)
+          return false
+        }
+      }
+      return true
+    }
     bench.release()
     #expect(lines(socket, 1).first?.contains("late") == true)
   }
@@ -170,8 +187,8 @@ private func text(_ text: String) -> [UInt8] { Array(text.utf8) }
     let silent = try bench.connect()
     let half = try bench.connect()
     #expect(write(half, text("{\"request\":")))
-    #expect(isClosed(silent, within: 1000))
-    #expect(isClosed(half, within: 1000))
+    #expect(isClosed(silent))
+    #expect(isClosed(half))
   }
   @Test func `the socket is for owner and group, and gone after a stop`() throws {
     let bench = try Bench()

@@ -96,7 +96,7 @@ import Testing
 
   @Test func `the ordinary login may end its own sessions`() throws {
     let server = try Self.sound.get()
-    try requireRightToEndSessions(try sessions(server.makeDatabase()), deadline: .after(milliseconds: 10_000))
+    try requireRightToEndSessions(try sessions(server.makeDatabase()), deadline: .after(milliseconds: longest))
   }
 
   @Test func `a login that may not end its own sessions is refused`() throws {
@@ -105,7 +105,7 @@ import Testing
     try server.query("REVOKE EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) FROM PUBLIC", on: "strict")
     let strict = try sessions(server.connection("strict"))
     do {
-      try requireRightToEndSessions(strict, deadline: .after(milliseconds: 10_000))
+      try requireRightToEndSessions(strict, deadline: .after(milliseconds: longest))
       Issue.record("it passed")
     } catch {
       #expect(
@@ -118,9 +118,9 @@ import Testing
 /// The sentence with which `requirePreconditions` refuses; nil when it passes. Throws when it could not tell.
 private func refusal(_ connection: String, cluster: String = "test") throws -> String? {
   let endpoints = try ConnectionString(connection).resolve()
-  var session = try Connection.open(endpoints, deadline: .after(milliseconds: 5000))
+  var session = try Connection.open(endpoints, deadline: .after(milliseconds: longest))
   do {
-    try requirePreconditions(&session, cluster: cluster, deadline: .after(milliseconds: 10_000))
+    try requirePreconditions(&session, cluster: cluster, deadline: .after(milliseconds: longest))
   } catch {
     if error.reason == .misuse { return error.message }
     throw error
@@ -143,7 +143,7 @@ private func set(_ setting: String, _ value: String, _ server: PrivatePostgres) 
 
 /// Asks in new sessions until the answer comes; a server that is starting gives none.
 private func awaitAnswer(_ question: String, _ answer: String, _ server: PrivatePostgres) throws {
-  let deadline = BootInstant.after(milliseconds: patience(30_000))
+  let deadline = BootInstant.after(milliseconds: patience(longest))
   while true {
     do {
       if try server.query(question, on: "postgres") == [[answer]] { return }

@@ -29,7 +29,7 @@ import Testing
       FROM generate_series(80, 99) AS n
       """)
     try harness.activate(3)
-    try harness.wait("retention", milliseconds: 60_000) { _ in
+    try harness.wait("retention") { _ in
       try partitions(harness, "log", olderThan: 5) == 0 && partitions(harness, "queue", olderThan: 30) == 0
         && harness.number("SELECT count(*) FROM ingest.rejected") == 10
         && harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
@@ -59,7 +59,7 @@ import Testing
     try harness.query("UPDATE ha.setting SET value = '2' WHERE key = 'accept_past_days'")
     try harness.query("UPDATE ha.setting SET value = '1' WHERE key = 'keep_megabytes_event'")
     try harness.activate()
-    try harness.wait("what the size allows", milliseconds: 60_000) { _ in
+    try harness.wait("what the size allows") { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
         && harness.number(
           "SELECT count(*) FROM telemetry.partitions() WHERE parent = 'event' AND until_ts <= date_trunc('day', now()) - '2 days'::interval"
@@ -77,9 +77,9 @@ import Testing
     let harness = try IngestHarness(settings: settings())
     try harness.query("SELECT telemetry.ensure_partitions(33, 1)")
     var reader = try harness.server.session(harness.database)
-    _ = try reader.run("BEGIN; SELECT count(*) FROM telemetry.queue", deadline: .after(milliseconds: 5000))
+    _ = try reader.run("BEGIN; SELECT count(*) FROM telemetry.queue", deadline: .after(milliseconds: longest))
     try harness.activate()
-    try harness.wait("a detach that waits for the reader", milliseconds: 60_000) { _ in
+    try harness.wait("a detach that waits for the reader") { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan() WHERE step = 'finalize' AND parent = 'queue'")
         == 1
         && harness.number("SELECT count(*) FROM telemetry.retention_plan() WHERE parent <> 'queue'") == 0
@@ -89,14 +89,14 @@ import Testing
     #expect(try client.awaitAck(500).isEmpty)
     try harness.stop()
     // Otherwise it may end what it began, once the reader has gone.
-    try harness.wait("the end of the first one's session", milliseconds: 60_000) { _ in
+    try harness.wait("the end of the first one's session") { _ in
       try harness.number(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'ALTER TABLE%DETACH%'"
       ) == 0
     }
-    _ = try reader.run("SELECT count(*) FROM telemetry.queue; COMMIT", deadline: .after(milliseconds: 5000))
+    _ = try reader.run("SELECT count(*) FROM telemetry.queue; COMMIT", deadline: .after(milliseconds: longest))
     try harness.activate(2)
-    try harness.wait("the end of what was begun", milliseconds: 60_000) { _ in
+    try harness.wait("the end of what was begun") { _ in
       try harness.number("SELECT count(*) FROM telemetry.retention_plan()") == 0
     }
     #expect(

@@ -18,10 +18,10 @@ extension IngestHarness {
   /// (several measures of one count each) were compared.
   fileprivate func differences(_ unit: String) throws -> (wrong: [String], compared: Int) {
     var session = try server.session(database)
-    _ = try session.run(try checkScript(), deadline: .after(milliseconds: 5000))
+    _ = try session.run(try checkScript(), deadline: .after(milliseconds: longest))
     let rows = try session.run(
       "SELECT kind, differences, keys, records FROM pg_temp.rollup_differences('\(unit)')",
-      deadline: .after(milliseconds: 60_000)
+      deadline: .after(milliseconds: longest)
     ).rows
     let wrong = rows.filter { $0[1] != "0" }.map { "\(unit) \($0[0] ?? ""): \($0[1] ?? "") of \($0[2] ?? "")" }
     return (wrong, rows.first?[3].flatMap { Int($0) } ?? 0)
@@ -132,7 +132,7 @@ private func mergingAtOnce(batchRows: Int = 20_000) -> IngestSettings {
     }
     for (index, client) in clients.enumerated() { try client.send(mixedLines(1...2000, seed: UInt64(index))) }
     for _ in 0..<3 { #expect(try harness.differences("minute").wrong == []) }
-    try harness.wait("lanes that were ended", milliseconds: 30_000) { _ in
+    try harness.wait("lanes that were ended") { _ in
       harness.ingest.snapshot().lanes.contains { $0.sessions > 2 }
     }
     ended.withLock { $0 = true }

@@ -30,7 +30,7 @@ final class Certificates: Sendable {
       openssl x509 -req -in old.csr -CA ca.crt -CAkey ca.key -days -1 -out old.crt
       cp node.key old.key
       """
-    let result = try runCommand("/bin/sh", ["-c", script, "sh", folder], deadline: .after(milliseconds: 30_000))
+    let result = try runCommand("/bin/sh", ["-c", script, "sh", folder], deadline: .after(milliseconds: longest))
     guard result.succeeded else { throw TestTimeout(what: "certificates: \(result.output)") }
     let folder = folder
     atExit.withLock { $0.append(folder) }

@@ -43,7 +43,7 @@ final class DeliveryClient {
     try #require(harness.ingest.deliver(delivery, kind: kind, WebTicket(number: number, reply: replies)))
     return number
   }
-  func outcome(_ number: UInt64, milliseconds: Int64 = 20_000) throws -> DeliveryOutcome {
+  func outcome(_ number: UInt64, milliseconds: Int64 = longest) throws -> DeliveryOutcome {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while true {
       for reply in replies.takeAll() {
@@ -58,7 +58,7 @@ final class DeliveryClient {
     try outcome(try submit(delivery, kind: kind))
   }
   /// Again and again until it is stored, as a sender does; how often.
-  func persist(_ delivery: Delivery, milliseconds: Int64 = 20_000) throws -> Int {
+  func persist(_ delivery: Delivery, milliseconds: Int64 = longest) throws -> Int {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     for attempt in 1... {
       switch try deliver(delivery) {
@@ -78,6 +78,14 @@ extension DeliveryOutcome {
 }
 
 extension IngestHarness {
+  /// Lanes whose transaction waits for a lock.
+  func lanesThatWait() throws -> Int {
+    try number(
+      """
+      SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND application_name LIKE '%/lane%'
+      """)
+  }
   /// How many rows there are, and how many different depths.
   func depths(_ app: String = "EQP-1") throws -> (rows: Int, distinct: Int) {
     let row = try query(
@@ -108,7 +116,7 @@ final class HTTPBench {
   deinit { role.stop() }
 
   func open() throws -> HTTPConnection {
-    HTTPConnection(try connectStream(address, deadline: .after(milliseconds: patience(2000))))
+    HTTPConnection(try connectStream(address, deadline: .after(milliseconds: patience(longest))))
   }
   /// Waits until a record is taken: connections that ended just now may still count.
   func awaitService() throws {
@@ -120,7 +128,7 @@ final class HTTPBench {
   }
   /// One request on a connection of its own.
   func post(
-    _ body: [UInt8], path: String = "/ingest", headers: [String] = [], milliseconds: Int64 = 10_000,
+    _ body: [UInt8], path: String = "/ingest", headers: [String] = [], milliseconds: Int64 = longest,
     line: Int = #line
   ) throws -> HTTPReply {
     let connection = try open()
@@ -146,7 +154,7 @@ final class HTTPConnection {
   init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
   /// Sends what it can; a server that closes early is none of our business here.
-  func send(_ bytes: [UInt8], milliseconds: Int64 = 10_000) throws {
+  func send(_ bytes: [UInt8], milliseconds: Int64 = longest) throws {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var sent = 0
     while sent < bytes.count {
@@ -159,7 +167,7 @@ final class HTTPConnection {
     }
   }
   /// The next whole reply; nil when the connection ends before.
-  func reply(milliseconds: Int64 = 10_000, line: Int = #line) throws -> HTTPReply? {
+  func reply(milliseconds: Int64 = longest, line: Int = #line) throws -> HTTPReply? {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {

@@ -12,7 +12,7 @@ final class EncryptedClient {
 
   /// Connects and ends the handshake; throws the reason when that fails.
   init(_ address: SocketAddress, _ credentials: TLSCredentials, name: String = "127.0.0.1") throws {
-    let deadline = BootInstant.after(milliseconds: patience(5000))
+    let deadline = BootInstant.after(milliseconds: patience(longest))
     link = ClientLink(try connectStream(address, deadline: deadline), credentials: credentials, serverName: name)
     while true {
       switch link.handshake() {
@@ -26,7 +26,7 @@ final class EncryptedClient {
     }
   }
 
-  func send(_ bytes: [UInt8], milliseconds: Int64 = 20_000) throws {
+  func send(_ bytes: [UInt8], milliseconds: Int64 = longest) throws {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var sent = 0
     while sent < bytes.count {
@@ -54,7 +54,7 @@ final class EncryptedClient {
     }
   }
   /// Exactly so many bytes, fewer at the end.
-  func receive(_ count: Int, milliseconds: Int64 = 20_000) throws -> [UInt8] {
+  func receive(_ count: Int, milliseconds: Int64 = longest) throws -> [UInt8] {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while received.count < count, try more(deadline) {}
     let taken = Array(received.prefix(count))
@@ -62,7 +62,7 @@ final class EncryptedClient {
     return taken
   }
   /// The next answer of the native protocol; nil when the connection has ended.
-  func reply(milliseconds: Int64 = 20_000) throws -> NativeReply? {
+  func reply(milliseconds: Int64 = longest) throws -> NativeReply? {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while true {
       if let end = received.firstIndex(of: 0x0a) {

@@ -100,7 +100,7 @@ final class IngestHarness: Sendable {
     try wait("stopped") { $0.contains(.stopped(operation: operation)) }
   }
   /// Whether the drain was complete.
-  func drain(milliseconds: Int64 = 3000) throws -> Bool {
+  func drain(milliseconds: Int64 = 30_000) throws -> Bool {
     let operation = nextOperation()
     ingest.drain(reason: "switchover", deadline: .after(milliseconds: patience(milliseconds)), operation: operation)
     try wait("drained") { events in
@@ -117,7 +117,7 @@ final class IngestHarness: Sendable {
 
   var events: [IngestEvent] { seen.withLock { $0 } }
   /// Waits until the events, or anything else, are as wanted.
-  func wait(_ what: String, milliseconds: Int64 = 10_000, until isTrue: ([IngestEvent]) throws -> Bool) throws {
+  func wait(_ what: String, milliseconds: Int64 = longest, until isTrue: ([IngestEvent]) throws -> Bool) throws {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     while try !isTrue(events) {
       guard BootInstant.now() < deadline else { throw TestTimeout(what: "\(what); events \(events.suffix(6))") }
@@ -145,7 +145,7 @@ final class NativeClient {
   private var received: [UInt8] = []
 
   init(_ address: SocketAddress) throws {
-    descriptor = try connectStream(address, deadline: .after(milliseconds: patience(2000)))
+    descriptor = try connectStream(address, deadline: .after(milliseconds: patience(longest)))
   }
   /// Connects and says hello.
   convenience init(_ address: SocketAddress, source: String, stream: String = "s") throws {
@@ -162,7 +162,7 @@ final class NativeClient {
     return (client, committed)
   }
 
-  func send(_ bytes: [UInt8], milliseconds: Int64 = 10_000) throws {
+  func send(_ bytes: [UInt8], milliseconds: Int64 = longest) throws {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var sent = 0
     while sent < bytes.count {
@@ -180,7 +180,7 @@ final class NativeClient {
   func send(_ text: String) throws { try send(Array(text.utf8)) }
 
   /// The next line; nil when the connection has ended.
-  func line(milliseconds: Int64 = 10_000) throws -> [UInt8]? {
+  func line(milliseconds: Int64 = longest) throws -> [UInt8]? {
     let deadline = BootInstant.after(milliseconds: patience(milliseconds))
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
@@ -197,7 +197,7 @@ final class NativeClient {
       }
     }
   }
-  func reply(milliseconds: Int64 = 10_000) throws -> NativeReply? {
+  func reply(milliseconds: Int64 = longest) throws -> NativeReply? {
     guard let line = try line(milliseconds: milliseconds) else { return nil }
     guard let reply = NativeReply(line: line) else {
       throw TestTimeout(what: "a reply, got \(String(decoding: line, as: UTF8.self))")
@@ -205,7 +205,7 @@ final class NativeClient {
     return reply
   }
   /// Reads until `seq` is acknowledged; answers the rejects that came before.
-  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = 20_000) throws -> [(seq: Int64, reason: String)]
+  @discardableResult func awaitAck(_ seq: Int64, milliseconds: Int64 = longest) throws -> [(seq: Int64, reason: String)]
   {
     var rejects: [(seq: Int64, reason: String)] = []
     while true {
@@ -219,7 +219,7 @@ final class NativeClient {
     }
   }
   /// Reads until the connection ends; the reason of a bye among the last lines.
-  func awaitEnd(milliseconds: Int64 = 10_000) throws -> String? {
+  func awaitEnd(milliseconds: Int64 = longest) throws -> String? {
     var reason: String?
     while let reply = try reply(milliseconds: milliseconds) { if case .bye(let why) = reply { reason = why } }
     return reason

@@ -29,7 +29,7 @@ final class PrivatePostgres: Sendable {
     let lines =
       [
         "listen_addresses = '127.0.0.1'", "port = \(port)", "unix_socket_directories = '\(folder)'",
-        "max_connections = 200", "autovacuum_naptime = 60s", "shared_buffers = 128MB", "wal_level = replica",
+        "max_connections = 1000", "autovacuum_naptime = 60s", "shared_buffers = 128MB", "wal_level = replica",
       ] + settings
     // The server belongs to the user postgres, which initdb and postgres insist on; root can't run them.
     let script = """
@@ -88,11 +88,11 @@ final class PrivatePostgres: Sendable {
   /// Runs a script as superuser.
   @discardableResult func query(_ script: String, on database: String) throws -> [[String?]] {
     var session = try session(database)
-    return try session.run(script, deadline: .after(milliseconds: 20_000)).rows
+    return try session.run(script, deadline: .after(milliseconds: longest)).rows
   }
   func session(_ database: String, user: String = "postgres") throws -> Connection {
     let endpoints = try ConnectionString(connection(database, user: user)).resolve()
-    return try Connection.open(endpoints, deadline: .after(milliseconds: patience(5000)))
+    return try Connection.open(endpoints, deadline: .after(milliseconds: patience(longest)))
   }
 
   /// The server's process, and all that it has started.
@@ -102,13 +102,30 @@ final class PrivatePostgres: Sendable {
     let children = String(decoding: try readFile("/proc/\(main)/task/\(main)/children"), as: UTF8.self)
     return [main] + children.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int32($0) }
   }
+  /// From now on no commit is replicated, and those that ask for it wait. A new setting is taken up by each process in
+  /// its own time: it holds when a commit waits.
+  func stopReplication() throws {
+    try query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", on: "postgres")
+    try query("SELECT pg_reload_conf()", on: "postgres")
+    let deadline = BootInstant.after(milliseconds: patience(longest))
+    while true {
+      var session = try session("postgres")
+      do throws(PostgresError) {
+        _ = try session.run(
+          "CREATE TABLE replicated (); DROP TABLE replicated", deadline: .after(milliseconds: patience(1000)))
+      } catch {
+        return
+      }
+      if BootInstant.now() > deadline { throw TestTimeout(what: "a commit that waits for its replica") }
+    }
+  }
   /// SIGSTOP and SIGCONT for the whole server.
   func signal(_ number: Int32) throws { for pid in try processes() { kill(pid, number) } }
 
   // MARK: making
 
   private func makeTemplate() throws {
-    let deadline = BootInstant.after(milliseconds: patience(30_000))
+    let deadline = BootInstant.after(milliseconds: patience(longest))
     while true {
       do {
         try query("CREATE DATABASE sw_template", on: "postgres")

@@ -1,4 +1,4 @@
-// A TCP relay between an intake and PostgreSQL that can keep the answer to a COMMIT to itself.
+// A TCP relay between an intake and PostgreSQL that can keep the answer to a lane's COMMIT to itself.
 import Glibc
 import Platform
 
@@ -43,7 +43,7 @@ final class Relay: Sendable {
     mailbox.post(true)
     thread.withLock { $0.thread.take()?.join() }
   }
-  /// The next `times` answers to a COMMIT don't arrive.
+  /// The next `times` answers to a COMMIT of a lane don't arrive. Not those of upkeep, which commits when the clock says.
   func swallowCommits(_ times: Int, _ fault: Fault) { plan.withLock { $0 = (fault, times) } }
   var faultsLeft: Int { plan.withLock { $0.left } }
 }
@@ -52,6 +52,9 @@ private final class Pair {
   let client: Descriptor
   let server: Descriptor
   var isSilent = false
+  var isLane = false
+  /// Pieces that the client has sent; its name is in the first ones.
+  var pieces = 0
   init(_ client: consuming Descriptor, _ server: consuming Descriptor) {
     self.client = client
     self.server = server
@@ -65,6 +68,8 @@ private func run(
   var pairs: [Pair] = []
   var buffer = [UInt8](repeating: 0, count: 65_536)
   let commit = Array("COMMIT".utf8) + [0]
+  // In the name of the application, which the startup message has.
+  let lane = Array("/lane".utf8)
   while true {
     let wishes =
       [(mailbox.descriptor, Ready.read), (listener.raw, .read)]
@@ -75,11 +80,17 @@ private func run(
     var kept: [Pair] = []
     for (index, pair) in pairs.enumerated() {
       var isOpen = true
-      if !ready[2 + 2 * index].isEmpty { isOpen = pass(pair.client.raw, pair.server.raw, &buffer) { _ in true } }
+      if !ready[2 + 2 * index].isEmpty {
+        isOpen = pass(pair.client.raw, pair.server.raw, &buffer) { bytes in
+          pair.pieces += 1
+          if pair.pieces <= 3 && find(lane, in: bytes) != nil { pair.isLane = true }
+          return true
+        }
+      }
       if isOpen && !ready[3 + 2 * index].isEmpty {
         isOpen = pass(pair.server.raw, pair.client.raw, &buffer) { bytes in
           if isPooler { renumberBackend(&bytes) }
-          if !pair.isSilent, find(commit, in: bytes) != nil, let fault = takeFault() {
+          if pair.isLane, !pair.isSilent, find(commit, in: bytes) != nil, let fault = takeFault() {
             if fault == .cut { resetOnClose(pair.client.raw) }
             pair.isSilent = true
             return fault == .silence ? false : nil
@@ -93,7 +104,7 @@ private func run(
     // A client or server that is gone already is no pair.
     if !ready[1].isEmpty, let accepted = try? acceptStream(listener.raw) {
       let client = Descriptor(owning: accepted.descriptor)
-      if let server = try? connectStream(target, deadline: .after(milliseconds: 1000)) {
+      if let server = try? connectStream(target, deadline: .after(milliseconds: longest)) {
         pairs.append(Pair(client, server))
       }
     }
