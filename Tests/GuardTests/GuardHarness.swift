@@ -25,7 +25,7 @@ struct Ran {
 @discardableResult func ip(_ words: String...) -> Ran { run("ip", words) }
 @discardableResult func run(_ name: String, _ words: [String]) -> Ran {
   do {
-    let result = try runCommand(findProgram(name) ?? name, words, deadline: .after(milliseconds: 20_000))
+    let result = try runCommand(findProgram(name) ?? name, words, deadline: .after(milliseconds: 60_000))
     return Ran(succeeded: result.succeeded, output: result.output)
   } catch {
     return Ran(succeeded: false, output: "\(error)")
@@ -41,6 +41,13 @@ let repositoryFolder = #filePath.split(separator: "/").dropLast(3).reduce("") { 
 /// What a bound of milliseconds is under a sanitizer (scripts/sanitize), where everything takes a few times as long.
 func patience<Milliseconds: Numeric>(_ milliseconds: Milliseconds) -> Milliseconds {
   environmentValue("STANDWATCH_SANITIZER") == nil ? milliseconds : milliseconds * 10
+}
+
+/// What has to be soon, or often, within a time that a busy machine may take away: tried a few times, and one of them has
+/// to show it. A guard that is slow by itself is slow each time.
+func onceOf(_ attempts: Int, _ isShown: (_ attempt: Int) throws -> Bool) rethrows -> Bool {
+  for attempt in 1...attempts { if try isShown(attempt) { return true } }
+  return false
 }
 
 /// A `guard-peer` in a network namespace, whose standard input and output the test holds.
@@ -78,7 +85,7 @@ final class Talker {
     _ = unsafe write(toChild.raw, bytes, bytes.count)
   }
   /// The next line that contains `text`; nil when it does not come in time or the output ends.
-  func hear(_ text: String, milliseconds: Int64 = patience(3_000)) -> String? {
+  func hear(_ text: String, milliseconds: Int64 = patience(30_000)) -> String? {
     let deadline = BootInstant.after(milliseconds: milliseconds)
     while true {
       while let end = buffer.firstIndex(of: 10) {
@@ -95,7 +102,7 @@ final class Talker {
   }
   func signal(_ number: Int32) { child?.signal(number) }
   /// The guard's exit status; nil when it had to be killed.
-  func end(milliseconds: Int64 = patience(8_000)) -> Int32? {
+  func end(milliseconds: Int64 = patience(30_000)) -> Int32? {
     guard case .exited(let status) = child?.wait(until: .after(milliseconds: milliseconds)) else { return nil }
     return status
   }
@@ -164,6 +171,21 @@ final class Wire {
       if addresses(text).isEmpty { return BootInstant.now().milliseconds(since: start) }
     }
     return nil
+  }
+  /// Until there is a file.
+  func awaitFile(_ path: String) -> Bool {
+    let deadline = BootInstant.after(milliseconds: patience(30_000))
+    while unsafe access(path, F_OK) != 0 {
+      guard BootInstant.now() < deadline else { return false }
+      wait(milliseconds: 10)
+    }
+    return true
+  }
+  /// Says when the first namespace's kernel loses an address; it watches already.
+  func monitor(_ address: String = "10.9.0.100") throws -> Talker {
+    let monitor = try Talker(here, ["--address-gone", address, "30000"])
+    _ = try #require(monitor.hear("watching"))
+    return monitor
   }
   func wait(milliseconds: Int64) { sleep(until: .after(milliseconds: milliseconds)) }
 }

@@ -22,7 +22,7 @@ import Testing
       return try runCommand(
         findProgram("ip") ?? "ip",
         ["netns", "exec", namespace, "env"] + kept + ["\(repositoryFolder)/ha/\(name)"],
-        deadline: .after(milliseconds: 10_000)
+        deadline: .after(milliseconds: 60_000)
       ).end
     }
     #expect(try script("vip-status") == .exited(3))
