@@ -12,9 +12,9 @@ struct Folder: ~Copyable {
   let path: String
   init() throws {
     path = "/tmp/sw-follow-\(randomBytes(8).map { String($0, radix: 16) }.joined())"
-    _ = try runCommand("/bin/mkdir", [path], deadline: .after(milliseconds: 5000))
+    _ = try runCommand("/bin/mkdir", [path], deadline: .after(milliseconds: 60_000))
   }
-  deinit { _ = try? runCommand("/bin/rm", ["-r", path], deadline: .after(milliseconds: 5000)) }  // a folder in /tmp
+  deinit { _ = try? runCommand("/bin/rm", ["-r", path], deadline: .after(milliseconds: 60_000)) }  // a folder in /tmp
 
   /// Appends as a program that writes a log does.
   func append(_ name: String, _ text: String) throws { try append(name, Array(text.utf8)) }
@@ -35,7 +35,7 @@ struct Folder: ~Copyable {
   func delete(_ name: String) throws { try run("rm", ["\(path)/\(name)"]) }
   func run(_ program: String, _ arguments: [String]) throws {
     let found = try #require(findProgram(program))
-    let result = try runCommand(found, arguments, deadline: .after(milliseconds: 20_000))
+    let result = try runCommand(found, arguments, deadline: .after(milliseconds: 60_000))
     try #require(result.succeeded, "\(program): \(result.output)")
   }
 }

@@ -23,9 +23,9 @@ func `the agent's unit is one that systemd takes, and is hardened`() throws {
   let path = folder.path + "/standwatch-agent.service"
   try replaceFile(path, with: Array(unit.replacing("/usr/sbin/standwatch-agent", with: "/bin/true").utf8))
   let program = try #require(findProgram("systemd-analyze"))
-  let verified = try runCommand(program, ["verify", "--man=no", path], deadline: .after(milliseconds: 30_000))
+  let verified = try runCommand(program, ["verify", "--man=no", path], deadline: .after(milliseconds: 60_000))
   #expect(verified.succeeded && verified.output.isEmpty, "\(verified.output)")
   let security = try runCommand(
-    program, ["security", "--offline=true", "--threshold=20", path], deadline: .after(milliseconds: 30_000))
+    program, ["security", "--offline=true", "--threshold=20", path], deadline: .after(milliseconds: 60_000))
   #expect(security.succeeded, "\(security.output)")
 }

@@ -8,7 +8,7 @@ import Testing
 @testable import hactl
 
 private let server = environmentValue("STANDWATCH_TEST_POSTGRES")
-private var soon: BootInstant { .after(milliseconds: 30_000) }
+private var soon: BootInstant { .after(milliseconds: 60_000) }
 
 private func open(_ database: String) throws -> Connection {
   let text = try #require(server).replacing("dbname=postgres", with: "dbname=\(database)")

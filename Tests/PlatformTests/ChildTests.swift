@@ -5,12 +5,12 @@ import Testing
   var child = try Child("/bin/sh", ["-c", "sleep 60 & sleep 60"], environment: ["PATH=/bin:/usr/bin"], descriptors: [])
   let start = BootInstant.now()
   #expect(child.wait(until: start.adding(milliseconds: 50)) == .deadline)
-  #expect(BootInstant.now().milliseconds(since: start) < 5_000)
+  #expect(BootInstant.now().milliseconds(since: start) < 30_000)
 }
 
 @Test func `the exit status of a child arrives`() throws {
   var child = try Child("/bin/sh", ["-c", "exit 7"], environment: [], descriptors: [])
-  #expect(child.wait(until: .after(milliseconds: 5_000)) == .exited(7))
+  #expect(child.wait(until: .after(milliseconds: 60_000)) == .exited(7))
 }
 
 // The thread sanitizer puts fork in the place of vfork: what the child writes for its parent stays the child's own.

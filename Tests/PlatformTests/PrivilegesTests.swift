@@ -42,6 +42,6 @@ import Testing
       }
     }
   }.join()
-  let end = kept.withLock { $0?.wait(until: .after(milliseconds: 2_000)) }
+  let end = kept.withLock { $0?.wait(until: .after(milliseconds: 30_000)) }
   #expect(end == .exited(128 + 9))
 }

@@ -35,7 +35,7 @@ func `what is no connection string is refused with a reason`(_ text: String) {
     _ = try Connection.open(endpoints, deadline: .after(milliseconds: 100)).backend
   }
   let took = BootInstant.now().milliseconds(since: started)
-  #expect(took >= 90 && took < 5_000)
+  #expect(took >= 90 && took < 20_000)
 }
 
 @Test func `a refused connection fails at once and names the server`() throws {
@@ -43,7 +43,7 @@ func `what is no connection string is refused with a reason`(_ text: String) {
   let port = 1
   let endpoints = try ConnectionString("host=127.0.0.1 port=\(port) user=u dbname=d").resolve()
   do {
-    _ = try Connection.open(endpoints, deadline: .after(milliseconds: 5_000)).backend
+    _ = try Connection.open(endpoints, deadline: .after(milliseconds: 60_000)).backend
     Issue.record("a session without a server")
   } catch {
     #expect(error.reason == .connect)
