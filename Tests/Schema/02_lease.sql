@@ -50,7 +50,7 @@ SELECT pg_temp.expect((epoch, node, incarnation) = (1, 'a', 100), 'leadership is
 -- While somebody else holds the lock a wait ends in time, and its answer is no.
 SET application_name = 'sw/test/a/100/watch';
 \! PGAPPNAME=sw/test/b/200/lease psql -qAtX -c "SELECT ha.beat('b', 200, 1, 'standby')" -c "SELECT 'b waits: ' || ha.wait_leader(300)" >"$SCHEMA_TEST_DIR/b" 2>&1
-\! PGAPPNAME=sw/test/b/200/lease psql -qAtX -c "SELECT ha.wait_leader(20000), pg_sleep(60)" >/dev/null 2>&1 &
+\! PGAPPNAME=sw/test/b/200/lease psql -qAtX -c "SELECT ha.wait_leader(20000), pg_sleep(300)" >/dev/null 2>&1 &
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM ha.sessions() AS s WHERE s.node = ''b'')', 'b connects');
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = ''advisory'' AND NOT granted)', 'b waits');
 SELECT pg_temp.expect(count(*) = 1 AND min(node) = 'a', 'a waiter is no holder') FROM ha.lock_holder();

@@ -17,8 +17,8 @@ SELECT pg_temp.expect(ingest.committed(7) = 10, 'a refused batch leaves nothing'
 SELECT pg_temp.expect(ingest.take('{8,7}', '{6,11}', '{6,11}') = 2, 'they go on');
 
 -- A second attempt waits for the first to end, and then sees that it succeeded.
-\! psql -qAtX -c "BEGIN; SELECT ingest.take('{7}', '{12}', '{20}'); SELECT pg_sleep(0.5); COMMIT" >/dev/null 2>&1 &
-SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND pid <> pg_backend_pid())', 'the first is open');
+\! psql -qAtX -c "BEGIN; SELECT ingest.take('{7}', '{12}', '{20}'); SELECT pg_sleep(2); COMMIT" >/dev/null 2>&1 &
+SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND query LIKE ''%ingest.take(%'')', 'the first is open');
 SELECT pg_temp.expect_error('SELECT ingest.take(''{7}'', ''{12}'', ''{15}'')', 'SW010');
 SELECT pg_temp.expect(ingest.committed(7) = 20, 'the first was it');
 

@@ -2,6 +2,7 @@
 \connect - standwatch
 \ir helpers.sql
 
+SELECT pg_temp.expect_a_minute_of_today();
 SELECT pg_temp.expect(from_us IS NULL, 'nothing is accepted before there are partitions') FROM telemetry.accepted_range();
 SELECT pg_temp.expect(telemetry.ensure_partitions(2, 1) = 36, 'four days of nine types');
 SELECT pg_temp.expect(telemetry.ensure_partitions(2, 1) = 0, 'once');
@@ -28,7 +29,7 @@ SET timezone = 'Asia/Seoul';
 SELECT pg_temp.expect(telemetry.ensure_partitions(7, 3) = 0, 'days are UTC, whatever the session''s zone');
 
 -- Upkeep is single.
-\! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; LOCK TABLE telemetry.upkeep IN EXCLUSIVE MODE; SELECT pg_sleep(1)" >/dev/null 2>&1 &
+\! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; LOCK TABLE telemetry.upkeep IN EXCLUSIVE MODE; SELECT pg_sleep(3)" >/dev/null 2>&1 &
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.upkeep''::regclass AND pid <> pg_backend_pid())', 'another upkeep');
 SELECT pg_temp.expect_error('SELECT telemetry.ensure_partitions(7, 4)', '55P03');
 

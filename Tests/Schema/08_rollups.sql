@@ -2,6 +2,10 @@
 \connect - standwatch
 \ir helpers.sql
 
+-- One minute for all of it, however long it takes.
+SELECT pg_temp.expect_a_minute_of_today();
+SELECT date_trunc('minute', now()) AS minute \gset
+
 -- What the tests before have left asleep.
 SELECT pg_temp.expect_soon('SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.upkeep''::regclass)', 'nobody else is at it');
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 10) = 0, 'nothing is merged before there are partitions');
@@ -21,9 +25,9 @@ SELECT pg_temp.expect(buckets IS NULL AND counts IS NULL, 'and stays nothing') F
 
 -- Two minutes, two batches, of a key with values and of one without; one record five days late, one of tomorrow.
 INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
-SELECT date_trunc('minute', now()) - m.minutes * interval '1 minute', 1, 2, 6, 3, 2, 1, 30, 10, 20, '{20058,20075}'::int[], '{1,1}'::bigint[]
+SELECT :'minute'::timestamptz - m.minutes * interval '1 minute', 1, 2, 6, 3, 2, 1, 30, 10, 20, '{20058,20075}'::int[], '{1,1}'::bigint[]
 FROM (VALUES (3), (3), (2), (7200), (-1440)) AS m(minutes)
-UNION ALL SELECT date_trunc('minute', now()) - interval '3 minutes', 1, 2, 13, 4, 1, 0, NULL, NULL, NULL, NULL, NULL;
+UNION ALL SELECT :'minute'::timestamptz - interval '3 minutes', 1, 2, 13, 4, 1, 0, NULL, NULL, NULL, NULL, NULL;
 CREATE TEMP VIEW totals AS
   SELECT 'minute' AS unit, sum(n) AS n, sum(errors) AS errors, sum(sum) AS sum, sum((SELECT sum(c) FROM unnest(counts) AS c)) AS count FROM telemetry.minute
   UNION ALL SELECT 'hour', sum(n), sum(errors), sum(sum), sum((SELECT sum(c) FROM unnest(counts) AS c)) FROM telemetry.hour
@@ -56,7 +60,7 @@ SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 2) = 2, 'no more than asked
 SELECT pg_temp.expect(NOT EXISTS (SELECT FROM totals EXCEPT SELECT FROM before) AND (SELECT bool_and((n, errors, sum, count) = (11, 5, 150, 10)) FROM totals), 'and nothing else changes');
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 4, 'the rest, that of tomorrow as well');
 SELECT pg_temp.expect((n, errors, sum, min, max, buckets, counts) = (4, 2, 60, 10, 20, '{20058,20075}'::int[], '{2,2}'::bigint[]), 'one row a key')
-FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
+FROM telemetry.rollup_minute WHERE measure = 6 AND at = :'minute'::timestamptz - interval '3 minutes';
 SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (11, 5, 150, 10)), 'in all views') FROM totals;
 SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same after merging');
 SELECT pg_temp.expect(count(*) = 1, 'what is late goes to its hour') FROM telemetry.rollup_hour WHERE at < now() - interval '4 days';
@@ -77,7 +81,7 @@ SELECT pg_temp.expect((state, last_seen_at) = ('silent', date_trunc('hour', now(
 FROM report.hosts_at(now() - interval '4 days') WHERE host = 'silent since five days';
 SELECT pg_temp.expect((state, last_seen_at) = ('silent', date_trunc('day', now() - interval '7200 minutes', 'UTC') + interval '24 hours'), 'in its day')
 FROM report.hosts_at(now() - interval '2 days') WHERE host = 'silent since five days';
-SELECT pg_temp.expect(state = 'reporting' AND last_seen_at = date_trunc('minute', now()) - interval '1 minute', 'in its minute')
+SELECT pg_temp.expect(state = 'reporting' AND last_seen_at = :'minute'::timestamptz - interval '1 minute', 'in its minute')
 FROM report.hosts_at(now()) WHERE host = 'silent since five days';
 SELECT pg_temp.expect(count(*) = 2, 'unseen: before its first record, and never') FROM report.hosts_at(now() - interval '6 days')
 WHERE state = 'unseen' AND host IN ('silent since five days', 'never came');
@@ -85,26 +89,26 @@ ROLLBACK;
 
 -- Late now: each level gets it by itself.
 INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
-VALUES (date_trunc('minute', now()) - interval '3 minutes', 1, 2, 6, 3, 1, 0, 5, 5, 5, '{20041}', '{1}');
+VALUES (:'minute'::timestamptz - interval '3 minutes', 1, 2, 6, 3, 1, 0, 5, 5, 5, '{20041}', '{1}');
 SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same and what is late is not merged');
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 100) = 1, 'merged');
 SELECT pg_temp.expect(NOT EXISTS (SELECT FROM told_apart) AND NOT EXISTS (SELECT FROM twice), 'report.cells has the same of what was late');
 SELECT pg_temp.expect(bool_and((n, errors, sum, count) = (12, 5, 155, 11)), 'in all views') FROM totals;
 SELECT pg_temp.expect((n, min, buckets, counts) = (5, 5, '{20041,20058,20075}'::int[], '{1,2,2}'::bigint[]), 'in its minute''s row')
-FROM telemetry.rollup_minute WHERE measure = 6 AND at = date_trunc('minute', now()) - interval '3 minutes';
+FROM telemetry.rollup_minute WHERE measure = 6 AND at = :'minute'::timestamptz - interval '3 minutes';
 
 -- Values whose sum no double holds must not keep everybody else's from being merged.
 INSERT INTO telemetry.rollup_delta (at, app_id, host_id, measure, key_id, n, errors, sum, min, max, buckets, counts)
-SELECT date_trunc('minute', now()) - m.minutes * interval '1 minute', 9, 9, 7, 9, 1, 0, m.sum, m.sum, m.sum, '{37000}', '{1}'
+SELECT :'minute'::timestamptz - m.minutes * interval '1 minute', 9, 9, 7, 9, 1, 0, m.sum, m.sum, m.sum, '{37000}', '{1}'
 FROM (VALUES (3, 1.7e308), (3, 1.7e308), (4, 1.7e308), (5, -1.7e308), (5, -1.7e308)) AS m(minutes, sum);
 SELECT pg_temp.expect(telemetry.merge_rollups('5 s', 2) + telemetry.merge_rollups('5 s', 100) = 5, 'merged all the same');
 DO $$ BEGIN WHILE telemetry.fold_rollups('-4 hours') LOOP NULL; END LOOP; END $$;
 SELECT pg_temp.expect((n, sum, max) = (2, 'Infinity'::float8, 1.7e308), 'beyond all numbers') FROM telemetry.rollup_minute
-WHERE app_id = 9 AND at = date_trunc('minute', now()) - interval '3 minutes';
+WHERE app_id = 9 AND at = :'minute'::timestamptz - interval '3 minutes';
 SELECT pg_temp.expect(sum(n) = 5, 'and every record is counted') FROM telemetry.rollup_day WHERE app_id = 9;
 
 -- One at a time.
-\! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; SELECT FROM telemetry.rollup_state FOR UPDATE; SELECT pg_sleep(1)" >/dev/null 2>&1 &
+\! psql -qAtX -d "$PGDATABASE" -U postgres -c "BEGIN; SELECT FROM telemetry.rollup_state FOR UPDATE; SELECT pg_sleep(3)" >/dev/null 2>&1 &
 SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.rollup_state''::regclass AND mode = ''RowShareLock'' AND pid <> pg_backend_pid())', 'another merges');
 SELECT pg_temp.expect_error('SELECT telemetry.merge_rollups(''5 s'', 1)', '55P03');
 SELECT pg_temp.expect_error('SELECT telemetry.fold_rollups(''5 s'')', '55P03');

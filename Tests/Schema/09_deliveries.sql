@@ -18,8 +18,8 @@ SELECT pg_temp.expect(key = '00000000-0000-0001-0000-000000000003', 'the key is 
   FROM ingest.delivery WHERE last = 20;
 
 -- A second attempt waits for the first to end, and then sees that it succeeded.
-\! psql -qAtX -c "BEGIN; SELECT ingest.take_deliveries('{6}', '{6}', '{0}', '{3}', '{0}'); SELECT pg_sleep(0.5); COMMIT" >/dev/null 2>&1 &
-SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND pid <> pg_backend_pid())', 'the first is open');
+\! psql -qAtX -c "BEGIN; SELECT ingest.take_deliveries('{6}', '{6}', '{0}', '{3}', '{0}'); SELECT pg_sleep(2); COMMIT" >/dev/null 2>&1 &
+SELECT pg_temp.expect_soon('SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = ''PgSleep'' AND query LIKE ''%take_deliveries%'')', 'the first is open');
 SELECT pg_temp.expect_error('SELECT ingest.take_deliveries(''{6}'', ''{6}'', ''{0}'', ''{3}'', ''{0}'')', 'SW010');
 SELECT pg_temp.expect(last = 3, 'the first was it') FROM ingest.stored_deliveries('{6}', '{6}');
 

@@ -2,6 +2,10 @@
 \connect - standwatch
 \ir helpers.sql
 
+-- What the tests before have left asleep.
+SELECT pg_temp.expect_soon('SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = ''telemetry.rollup_state''::regclass AND mode = ''RowShareLock'' AND pid <> pg_backend_pid())', 'nobody else merges');
+SELECT pg_temp.expect_a_minute_of_today();
+
 -- A node that was taken over can become the keeper, and make its tables run what it wants: as the keeper, not the owner.
 SELECT pg_temp.expect_error('UPDATE telemetry.rollup_state SET hour_until = now()', '42501');
 SET ROLE standwatch_keeper;

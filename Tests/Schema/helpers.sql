@@ -26,17 +26,28 @@ BEGIN
 END
 $$;
 
--- Waits until a condition holds, at most 5 s.
+-- Waits until a condition holds, at most a minute.
 CREATE OR REPLACE FUNCTION pg_temp.expect_soon(p_sql text, p_what text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_true boolean := false;
 BEGIN
-  FOR i IN 1..100 LOOP
+  FOR i IN 1..1200 LOOP
     EXECUTE p_sql INTO v_true;
     EXIT WHEN v_true;
     PERFORM pg_catalog.pg_sleep(0.05);
     PERFORM pg_catalog.pg_stat_clear_snapshot();
   END LOOP;
   PERFORM pg_temp.expect(v_true, p_what);
+END
+$$;
+
+-- Waits until the UTC day goes on for at least a minute, where statements of several transactions speak of today.
+CREATE OR REPLACE FUNCTION pg_temp.expect_a_minute_of_today() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_left interval := date_trunc('day', clock_timestamp(), 'UTC') + interval '1 day' - clock_timestamp();
+BEGIN
+  IF v_left < interval '1 minute' THEN
+    PERFORM pg_catalog.pg_sleep(extract(epoch FROM v_left) + 0.1);
+  END IF;
 END
 $$;
