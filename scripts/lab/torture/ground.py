@@ -48,6 +48,8 @@ class Ground:
                            prepared=self._prepare, **given)
         self.clients = None
         self.down_since, self.restarts, self.versions = {}, 0, 0
+        # How long a node may take to say that it is active.
+        self.patience = 0.3
         # Epochs and nodes seen at once as active: (seconds, names).
         self.seen = []
 
@@ -127,7 +129,7 @@ class Ground:
             elif now - self.down_since.setdefault(node.name, now) > 0.5:
                 self.restarts += 1
                 node.start()
-        active = [node.name for node in self.world.active()]
+        active = [node.name for node in self.world.active(self.patience)]
         if not self.seen or self.seen[-1][1] != active:
             self.seen.append((round(now, 2), active))
             del self.seen[:-2000]

@@ -108,7 +108,10 @@ class Window:
         self.figures["syslog_s"] = round(time.monotonic() - healed_at, 2)
         first, since = clients.lines_fed(), time.time() - 5
         epoch, seen = self.world.epoch(), len(self.ground.seen)
+        # A page that comes late on a busy machine is no other active node.
+        self.ground.patience, usual = 5.0, self.ground.patience
         self.ground.pause(QUIET_SECONDS)
+        self.ground.patience = usual
         last = clients.lines_fed()
         after = self.world.epoch()
         if after != epoch:
