@@ -3,8 +3,7 @@ import re
 
 from document_steps import step
 from documents import read, table
-
-from lab.processes import wait_until
+from support import wait_until
 
 HELLO = r"""
 import json, socket, sys

@@ -3,8 +3,7 @@ import json
 import re
 
 from document_steps import dialogue, shape, step, talk
-
-from lab.processes import wait_until
+from support import wait_until
 
 
 @step("README.md", "scripts/install --agent")

@@ -3,8 +3,7 @@ import re
 
 from document_steps import step
 from documents import read
-
-from lab.processes import wait_until
+from support import wait_until
 
 
 @step("README.md", "SELECT m.at")

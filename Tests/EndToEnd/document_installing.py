@@ -7,9 +7,7 @@ import re
 from document_steps import step, with_warnings
 from documents import DOCUMENTS, codes, read, table
 from installation import SERVICE_ADDRESS, postgres_version
-from support import ROOT
-
-from lab.processes import wait_until
+from support import ROOT, wait_until
 
 
 @step("README.md", "apt-get")

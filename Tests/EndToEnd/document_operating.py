@@ -3,8 +3,7 @@ import re
 
 from document_steps import step, with_warnings
 from documents import codes, table
-
-from lab.processes import wait_until
+from support import wait_until
 
 
 @step("README.md", "hactl drill kill")

@@ -5,9 +5,7 @@ import time
 
 from document_steps import dialogue, now, shape, step, talk
 from documents import codes, read, table
-from support import SENDERS_PYTHON
-
-from lab.processes import wait_until
+from support import SENDERS_PYTHON, wait_until
 
 
 @step("README.md", 'C: {"hello":{"source"')

@@ -27,8 +27,8 @@ if kind == "unix":
     s = socket.socket(socket.AF_UNIX)
     s.connect(address[0])
 else:
-    s = socket.create_connection((address[0], int(address[1])), 2)
-s.settimeout(5)
+    s = socket.create_connection((address[0], int(address[1])), 20)
+s.settimeout(60)
 s.sendall(sys.stdin.buffer.read())
 s.shutdown(socket.SHUT_WR)
 while True:

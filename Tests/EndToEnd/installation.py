@@ -14,11 +14,11 @@ import subprocess
 import tempfile
 import time
 
-from support import ROOT
+from support import ROOT, wait_until
 
 from lab import processes
 from lab.network import REGISTRY
-from lab.processes import run, spawn, wait_until
+from lab.processes import run, spawn
 from lab.world import kill_namespaces
 
 MACHINES = {"a": "10.0.0.1", "b": "10.0.0.2", "postgres": "10.0.0.9", "client": "10.0.0.50"}
@@ -131,7 +131,7 @@ class Site:
         return ["nsenter", "--target", str(self.views[machine].pid), "--mount", "--net", "--uts", "--", *become,
                 *map(str, words)]
 
-    def run(self, machine, script, user=None, check=True, folder=ROOT, seconds=90, wrap=True, given=None):
+    def run(self, machine, script, user=None, check=True, folder=ROOT, seconds=600, wrap=True, given=None):
         """Runs a script as somebody does who types it on that machine; exit status and what it said. A failure of any
         of its commands is an error when `check` is set."""
         began = time.monotonic()
@@ -164,7 +164,7 @@ class Site:
     def get(self, machine, path, host=None):
         """HTTP status and text of a node's page, asked from the client."""
         url = f"http://{host or MACHINES[machine]}:7480{path}"
-        _, text = self.run("client", f"curl -s -m 2 -w '\\n%{{http_code}}' {url}", check=False, wrap=False)
+        _, text = self.run("client", f"curl -s -m 5 -w '\\n%{{http_code}}' {url}", check=False, wrap=False)
         body, _, code = text.rpartition("\n")
         return int(code or 0), body
 
@@ -172,7 +172,7 @@ class Site:
         """The names of the nodes that say they are active."""
         return [name for name in ("a", "b") if self.get(name, "/active")[0] == 200]
 
-    def wait_healed(self, seconds=30):
+    def wait_healed(self, seconds=90):
         """One node active and both ready; the active one's name."""
         wait_until(lambda: len(self.active()) == 1 and all(self.get(name, "/readyz")[0] == 200 for name in "ab"),
                    seconds, lambda: f"both nodes are well\n{self.logs()}", every=0.2)

@@ -69,7 +69,7 @@ class BadInput(LabTest):
             _, most = node.resident_kilobytes()
             self.assertLess(most, 150 * 1024 * MEMORY_FACTOR, f"node {node.name}: {most} KiB at its most")
         self.assertEqual(self.disconnects(load), settled)
-        self.assertTrue(leader.is_active())
+        self.assertTrue(leader.is_active(30))
         report = load.finish()
         self.assertEqual((report["lost"], report["doubled"], report["phantom"]), (0, 0, 0), report)
         self.assertEqual(report["takeovers"], [], report)

@@ -12,7 +12,7 @@ from lab.world import ROOT
 
 class Failover(LabTest):
     def check(self, fault):
-        result = failover.run_trials(self.world, fault, 1, progress=lambda _: None)
+        result = failover.run_trials(self.world, fault, 1, progress=lambda _: None, least=10_001)
         told = failover.table(result) + f"\n{result['remarks']}"
         self.assertGreater(result["acked"], 10_000, told)
         self.assertEqual(result["lost"], 0, told)

@@ -5,11 +5,10 @@ import sys
 import time
 import unittest
 
-from support import ROOT, LabTest
+from support import ROOT, LabTest, wait_until
 
 from lab.load import CLIENT
 from lab.node import NATIVE_PORT
-from lab.processes import wait_until
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 from fleetsim.check import compare  # noqa: E402
@@ -25,7 +24,7 @@ class Site(LabTest):
         wait_until(lambda: int(world.database.value("SELECT count(*) FROM telemetry.queue")) > 1000, 20, "records come")
         leader = world.leader()
         leader.signal_all(9)
-        self.assertEqual(fleet.wait(120), 0, world.explain())
+        self.assertEqual(fleet.wait(600), 0, world.explain())
         leader.process.wait()
         leader.start()
         with open(path, encoding="utf-8") as file:

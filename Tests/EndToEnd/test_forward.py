@@ -3,10 +3,9 @@ import os
 import subprocess
 import unittest
 
-from support import ROOT, SENDERS_PYTHON, LabTest
+from support import ROOT, SENDERS_PYTHON, LabTest, wait_until
 
 from lab.load import CLIENT
-from lab.processes import wait_until
 
 PORT = 24224
 # Debian's Go packages lie where no module is looked for.
@@ -79,7 +78,7 @@ class Forward(LabTest):
 
     def told(self, process, log):
         """The last line that a sender printed when it had ended well."""
-        status = process.wait(60)
+        status = process.wait(180)
         with open(log, encoding="utf-8") as file:
             text = file.read()
         self.assertEqual(status, 0, text)

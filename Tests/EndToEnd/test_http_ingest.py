@@ -1,22 +1,20 @@
 """Lines of JSON sent with curl through the service address: each stored once, through a takeover."""
 import os
-import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import CLIENT
 from lab.node import HTTP_PORT
-from lab.processes import wait_until
 
 # Numbered requests, each repeated with its key until it is answered with 200; every 7th is sent once more.
 POSTER = r"""
-url=$1; until=$2; number=0; failed=0
+url=$1; number=0; failed=0
 post() {
   curl --silent --output answer --write-out '%{http_code}' --connect-timeout 0.3 --max-time 3 \
     -H "Idempotency-Key: $number" -H 'Standwatch-Source: poster' --data-binary @body "$url"
 }
-while [ "$(date +%s)" -lt "$until" ]; do
+until [ -e enough ]; do
   number=$((number + 1))
   at=$(date -u +%FT%TZ)
   for depth in 1 2 3; do
@@ -41,17 +39,33 @@ class HTTPIngest(LabTest):
         space = self.world.network.namespace(CLIENT)
         return self.world.status_in(space, "curl", "--silent", "--show-error", *words)[1]
 
+    def page(self):
+        """The metrics of the active node."""
+        return self.world.leader().get("/metrics", timeout=30)[1]
+
+    def posted(self):
+        """Its rows."""
+        return int(self.world.database.value("SELECT count(*) FROM telemetry.queue AS q JOIN telemetry.app AS a "
+                                             "ON a.id = q.app_id WHERE a.name = 'POSTER'"))
+
     def test_what_curl_repeats_with_its_key_is_stored_once_through_failovers(self):
         world = self.world
         folder = os.path.join(world.folder, "poster")
         os.makedirs(folder)
         script = f"cd {folder}\n{POSTER}"
-        process = world.spawn_in(CLIENT, ["sh", "-c", script, "poster", self.url(), str(int(time.time()) + 12)],
-                                 "poster.log")
-        time.sleep(2)
+        process = world.spawn_in(CLIENT, ["sh", "-c", script, "poster", self.url()], "poster.log")
+
+        def wait_posted(count):
+            mark = self.posted() + 3 * count
+            wait_until(lambda: self.posted() >= mark, 60, f"{count} more are stored")
+        wait_posted(20)
         self.take_over("kill-worker")
         world.wait_healed()
+        wait_posted(20)
         self.take_over("switchover")
+        wait_posted(20)
+        with open(os.path.join(folder, "enough"), "w", encoding="ascii"):
+            pass
         process.wait(60)
         world.wait_healed()
         with open(os.path.join(world.folder, "poster.log"), encoding="utf-8") as file:
@@ -66,16 +80,16 @@ class HTTPIngest(LabTest):
 
     def test_a_standby_answers_503_and_says_when_to_come_again(self):
         world = self.world
-        standby = next(node for node in world.nodes.values() if not node.is_active())
+        standby = world.standby()
         said = self.curl("--include", "--data", "{}", self.url(standby.address))
         self.assertIn(" 503 ", said)
         self.assertIn("Retry-After: 1", said)
 
     def test_what_is_refused_is_counted(self):
         self.assertIn("not valid JSON", self.curl("--data", "nonsense", self.url()))
-        wait_until(lambda: 'standwatch_http_answers_total{code="400"} ' in self.world.leader().get("/metrics")[1], 5,
+        wait_until(lambda: 'standwatch_http_answers_total{code="400"} ' in self.page(), 5,
                    "the answer is counted")
-        self.assertIn('standwatch_ingest_deliveries_total{outcome="stored"} ', self.world.leader().get("/metrics")[1])
+        self.assertIn('standwatch_ingest_deliveries_total{outcome="stored"} ', self.page())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import subprocess
 import time
 import unittest
 
-from support import SENDERS_PYTHON, LabTest
+from support import SENDERS_PYTHON, LabTest, wait_until
 
 from lab import faults
 from lab.load import CLIENT
 from lab.node import HTTP_PORT
-from lab.processes import spawn, stop, wait_until
+from lab.processes import spawn, stop
 
 INFLUX_PORT = 8094
 # Numbered points for some seconds; says how many there were, and which writes failed for good.
@@ -50,7 +50,7 @@ import json, sys
 from influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from influxdb_client.client.write_api import SYNCHRONOUS
-client = InfluxDBClient(url=sys.argv[1], token="t", org="o", timeout=3000, retries=False)
+client = InfluxDBClient(url=sys.argv[1], token="t", org="o", timeout=30000, retries=False)
 found = {"ping": client.ping(), "health": client.health().status}
 try:
     client.write_api(write_options=SYNCHRONOUS).write(bucket="b", record="good f=1\nbad\ngood f=2")
@@ -115,7 +115,7 @@ class Influx(LabTest):
                        "points are stored")
         heal = self.take_over()
         for kind, (path, writer) in writers.items():
-            status = writer.wait(60)
+            status = writer.wait(180)
             with open(path, encoding="utf-8") as file:
                 said = file.read()
             self.assertEqual(status, 0, said)

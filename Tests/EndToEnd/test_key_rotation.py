@@ -40,7 +40,8 @@ class KeyRotation(LabTest):
 
     def dropped(self, node):
         """Beats that this node refused since its worker began, of all links and reasons but being overtaken."""
-        text = node.get("/metrics")[1]
+        status, text = node.get("/metrics", timeout=30)
+        self.assertEqual(status, 200, text)
         found = re.findall(r'^standwatch_peer_beats_dropped_total\{.*reason="([^"]+)"\} (\d+)$', text,
                            flags=re.MULTILINE)
         return sum(int(count) for reason, count in found if reason != "overtaken")
@@ -51,7 +52,7 @@ class KeyRotation(LabTest):
 
     def finish(self, *runs):
         for process, log in runs:
-            self.assertEqual(process.wait(60), 0, self.text(log))
+            self.assertEqual(process.wait(180), 0, self.text(log))
             self.assertIn("the key is rotated", self.text(log))
         a, b = self.world.nodes.values()
         self.assertEqual(self.key(a), self.key(b))

@@ -4,10 +4,10 @@ import signal
 import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import run_load
-from lab.processes import send_signal, wait_until
+from lab.processes import send_signal
 
 
 class Operators(LabTest):

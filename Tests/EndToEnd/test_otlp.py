@@ -6,11 +6,10 @@ import subprocess
 import time
 import unittest
 
-from support import SENDERS_PYTHON, LabTest
+from support import SENDERS_PYTHON, LabTest, wait_until
 
 from lab.load import CLIENT
 from lab.node import HTTP_PORT
-from lab.processes import wait_until
 
 # An application that is instrumented with the SDK: orders, each a span, a log record written in it, and two metrics.
 # Ends after as many seconds as it is told, and says how many orders it had.
@@ -62,7 +61,7 @@ POSTER = r"""
 import base64, http.client, json, sys
 answers = []
 for host, port, path, headers, body in json.load(sys.stdin):
-    connection = http.client.HTTPConnection(host, port, timeout=10)
+    connection = http.client.HTTPConnection(host, port, timeout=60)
     connection.request("POST", path, base64.b64decode(body), headers)
     answer = connection.getresponse()
     answers.append([answer.status, {k.lower(): v for k, v in answer.getheaders()},
@@ -123,7 +122,7 @@ class OpenTelemetry(LabTest):
         process, log_path = self.spawn_sender(APPLICATION, 9, endpoint)
         wait_until(lambda: len(self.stored_messages("from-sdk")) > 50, 15, "the first log records are stored")
         self.take_over()
-        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(process.wait(180), 0)
         with open(log_path, encoding="utf-8") as file:
             told = file.read()
         orders = int(told.split()[-1])

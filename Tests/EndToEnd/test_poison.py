@@ -3,11 +3,10 @@ import json
 import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import CLIENT, Load
 from lab.node import HTTP_PORT, NATIVE_PORT, SYSLOG_PORT
-from lab.processes import wait_until
 
 # The native protocol with patience: sends its records from behind what is committed, for ever; says what it heard last.
 SENDER = r"""

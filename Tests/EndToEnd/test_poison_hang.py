@@ -3,11 +3,11 @@ import json
 import time
 import unittest
 
+from support import wait_until
 from test_poison import POSTER, SENDER, PoisonTest
 
 from lab.load import Load
 from lab.node import HTTP_PORT, NATIVE_PORT
-from lab.processes import wait_until
 
 LOOP, LANE, TRAP = "standwatch-planted-loop", "standwatch-planted-lane", "standwatch-planted-trap"
 

@@ -5,12 +5,11 @@ import struct
 import time
 import unittest
 
-from support import CLIENT
+from support import CLIENT, wait_until
 from test_poison import PoisonTest
 from test_prometheus import client_address
 
 from lab.node import HTTP_PORT
-from lab.processes import wait_until
 
 FORWARD_PORT, ZABBIX_PORT, INFLUX_PORT, TARGET_PORT = 24224, 10051, 8094, 9105
 TRAP = "standwatch-planted-trap"

@@ -4,11 +4,11 @@ import os
 import subprocess
 import unittest
 
-from support import SENDERS_PYTHON, LabTest
+from support import SENDERS_PYTHON, LabTest, wait_until
 
 from lab import faults
 from lab.load import CLIENT
-from lab.processes import run, stop, wait_until
+from lab.processes import run, stop
 
 EXPORTER_PORT, LIBRARY_PORT, TLS_PORT = 9100, 9101, 9443
 LIBRARY = r"""
@@ -32,7 +32,7 @@ CONSTANT = ("probe_", "python_info", "node_uname_info", "node_boot_time_seconds"
 READER = r"""
 import json, math, sys, urllib.request
 from prometheus_client.parser import text_string_to_metric_families
-text = urllib.request.urlopen(sys.argv[1], timeout=5).read().decode()
+text = urllib.request.urlopen(sys.argv[1], timeout=60).read().decode()
 print(json.dumps([[s.name, s.labels, s.value] for f in text_string_to_metric_families(text) for s in f.samples
                   if math.isfinite(s.value)]))
 """
@@ -146,7 +146,7 @@ class Prometheus(LabTest):
         times = [at for at, up in self.scrapes("node-exporter") if at >= last and up == 1]
         gap = max(later - earlier for earlier, later in zip(times, times[1:]))
         # The takeover, and at most the rest of a slot.
-        self.assertLess(gap, 6)
+        self.assertLess(gap, 10)
         doubled = world.database.value(
             "SELECT count(*) FROM (SELECT FROM telemetry.metric GROUP BY ts, metric_id, app_id, host_id, labels "
             "HAVING count(*) > 1) AS doubled")
@@ -167,7 +167,7 @@ class Prometheus(LabTest):
         self.wait_scrapes("node-exporter")
         stop(self.exporter)
         self.wait_scrapes("node-exporter", value=0.0)
-        _, text = self.world.leader().get("/metrics", timeout=2)
+        _, text = self.world.leader().get("/metrics", timeout=30)
         client = self.world.network.address(CLIENT)
         self.assertIn(f'standwatch_scrape_target_up{{url="http://{client}:{EXPORTER_PORT}/metrics"}} 0', text)
         self.assertIn(f'standwatch_scrape_target_up{{url="http://{client}:{LIBRARY_PORT}/metrics"}} 1', text)

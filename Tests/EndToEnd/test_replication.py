@@ -2,7 +2,7 @@
 import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import Load
 
@@ -12,8 +12,7 @@ class Promotion(LabTest):
         """Load, the primary's death in its middle, and the verdict."""
         world = self.world
         load = Load(world, rate=2000)
-        load.wait_flowing()
-        time.sleep(1)
+        wait_until(lambda: load.acked() > 2000, 120, "records are acknowledged")
         if hold:
             world.database.hold_replication()
             time.sleep(1)
@@ -22,9 +21,9 @@ class Promotion(LabTest):
         world.database.fail_over()
         world.note_process(world.database.process.pid)
         self.assertEqual(int(world.database.value("SELECT ha.timeline()")), timeline + 1)
-        world.wait_healed(40)
+        world.wait_healed()
         load.wait_flowing()
-        time.sleep(1)
+        wait_until(lambda: load.acked() > 4000, 120, "more records are acknowledged")
         self.assertGreaterEqual(world.epoch(), epoch)
         return load.finish()
 

@@ -13,14 +13,13 @@ import time
 import unittest
 
 from certificates import Authority
-from support import CLIENT, LabTest
+from support import CLIENT, LabTest, wait_until
 from test_agent import Agent
 from test_key_rotation import own_keys
 
 from lab import processes
 from lab.load import Load
 from lab.node import NATIVE_PORT
-from lab.processes import wait_until
 
 FORWARD_PORT = 24224
 # Files of the test's world that are there to hold secrets.
@@ -204,7 +203,7 @@ class Secrets(SecretTest):
         self.assertIn(b"key_rotation", self.look_at_postgres("PostgreSQL during the rotation"))
         self.assertEqual(world.database.value("SELECT count(*) FROM ha.key_rotation WHERE wrapped IS NOT NULL"), "1")
         second, other = rotate(world.standby_of(leader))
-        self.assertEqual((first.wait(60), second.wait(60)), (0, 0), said(log) + said(other))
+        self.assertEqual((first.wait(180), second.wait(180)), (0, 0), said(log) + said(other))
         self.assertIn("the key is rotated", said(log))
 
     def crash(self, load):
@@ -240,7 +239,7 @@ class Secrets(SecretTest):
                 ("status", "--json"), ("doctor", "--json"), ("history",), ("config",), ("quarantine",),
                 ("token", "list", "--json"), ("key", "show", "--json"), ("drill", "kill", "--yes"))]
             world.wait_healed()
-            answers += [node.get(path, timeout=3)[1] for node in world.nodes.values() for path in ("/", "/metrics")]
+            answers += [node.get(path, timeout=30)[1] for node in world.nodes.values() for path in ("/", "/metrics")]
             answers.append(json.dumps(agent.status()))
             self.rotate_the_key()
             leader = world.leader()
@@ -258,6 +257,7 @@ class Secrets(SecretTest):
             agent.start(until=lambda status: "bound to another source" in status["last_error"])
             answers += [json.dumps(agent.status()), world.leader().hactl_status("doctor")[1]]
             load.finish()
+            wait_until(lambda: self.looked > 100, 60, "it has looked often enough")
         finally:
             self.done = True
             watcher.join()

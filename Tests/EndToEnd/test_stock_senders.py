@@ -1,13 +1,12 @@
 """Stock senders of syslog through the service address, across a takeover."""
 import os
-import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import CLIENT
 from lab.node import SYSLOG_PORT
-from lab.processes import spawn, stop, wait_until
+from lab.processes import run, spawn, stop
 
 RSYSLOG = """
 global(workDirectory="{folder}")
@@ -29,6 +28,11 @@ while time.time() < end:
     time.sleep(0.01)
 print(number)
 """
+
+
+def wait_listening(space):
+    """Until rsyslog takes what the feeder sends; what comes before is gone."""
+    wait_until(lambda: run("ip", "netns", "exec", space, "ss", "-Hlnu", "sport = :5514").strip(), 60, "rsyslog listens")
 
 
 class StockSenders(LabTest):
@@ -62,13 +66,11 @@ class StockSenders(LabTest):
         rsyslog = spawn(["rsyslogd", "-n", "-f", path, "-i", os.path.join(folder, "pid")],
                         os.path.join(folder, "log"), namespace=space)
         self.addCleanup(stop, rsyslog)
-        time.sleep(1)
+        wait_listening(space)
         feeder = spawn(["/usr/bin/python3", "-c", FEEDER, "12"], os.path.join(folder, "fed"), namespace=space)
-        time.sleep(3)
-        before = len(self.stored_messages("from-rsyslog"))
-        self.assertGreater(before, 50)
+        wait_until(lambda: len(self.stored_messages("from-rsyslog")) > 50, 60, "the first messages are stored")
         self.take_over()
-        feeder.wait(30)
+        feeder.wait(120)
         with open(os.path.join(folder, "fed"), encoding="utf-8") as file:
             fed = int(file.read())
         world.wait_healed()

@@ -12,7 +12,7 @@ from certificates import Authority
 from support import CLIENT, MEMORY_FACTOR, LabTest, wait_until
 from test_agent import Agent, Application
 from test_forward import GO, Forward
-from test_stock_senders import FEEDER
+from test_stock_senders import FEEDER, wait_listening
 
 from lab.failover import median
 from lab.load import Load, run_load
@@ -101,7 +101,7 @@ class Secured(LabTest):
             words += ["--tls-certificate", authority.certificate("client"), "--tls-key", authority.key("client")]
         return words
 
-    def in_client(self, script, data=b"", seconds=3.0):
+    def in_client(self, script, data=b"", seconds=10.0):
         """Runs a shell script on the client's machine, for so long at most; what it said."""
         done = subprocess.run(
             ["ip", "netns", "exec", self.world.network.namespace(CLIENT), "timeout", str(seconds), "sh", "-c", script],
@@ -178,7 +178,7 @@ class Mutual(Secured):
             path = os.path.join(self.world.folder, f"{name}.json")
             self.in_client(" ".join([self.world.program("standwatch-load"), "--target",
                                      f"{self.world.network.service_address}:{NATIVE_PORT}", "--seconds 2 --drain 1",
-                                     "--json", path, *words]), seconds=20)
+                                     "--json", path, *words]), seconds=60)
             with open(path, encoding="utf-8") as file:
                 self.assertEqual(json.load(file)["acked"], 0)
         self.assertEqual(self.world.database.value("SELECT count(*) FROM ingest.stream"), before)
@@ -193,13 +193,13 @@ class Mutual(Secured):
                 openssl, openssl + " -tls1_2",
                 "gnutls-cli --x509certfile={c} --x509keyfile={k} --x509cafile={ca} -p 7400 {a}"):
             certificate, key, authority = files.split()
-            said = self.in_client(feed + command.format(a=address, c=certificate, k=key, ca=authority), hello, 10)
+            said = self.in_client(feed + command.format(a=address, c=certificate, k=key, ca=authority), hello)
             self.assertIn('{"welcome":', said.replace(" ", ""), said)
-        said = self.in_client(f"{feed} openssl s_client -quiet -connect {address}:7400", hello, 10)
+        said = self.in_client(f"{feed} openssl s_client -quiet -connect {address}:7400", hello)
         self.assertNotIn("welcome", said)
         self.assertRegex(said, "certificate required|alert")
         said = self.in_client(f"{feed} openssl s_client -quiet -tls1_1 -cipher ALL:@SECLEVEL=0 -connect {address}:7400",
-                              hello, 10)
+                              hello)
         self.assertNotIn("welcome", said)
 
     def test_rsyslog_with_its_gnutls_driver_goes_on_after_a_takeover(self):
@@ -216,11 +216,15 @@ class Mutual(Secured):
         log = os.path.join(folder, "log")
         rsyslog = spawn(["rsyslogd", "-n", "-f", path, "-i", os.path.join(folder, "pid")], log, namespace=space)
         self.addCleanup(stop, rsyslog)
-        time.sleep(1)
+        wait_listening(space)
         feeder = spawn(["/usr/bin/python3", "-c", FEEDER, "12"], os.path.join(folder, "fed"), namespace=space)
-        wait_until(lambda: len(self.stored_messages("from-rsyslog")) > 50, 10, "messages of rsyslog are stored")
+
+        def said():
+            with open(log, encoding="utf-8") as file:
+                return file.read()
+        wait_until(lambda: len(self.stored_messages("from-rsyslog")) > 50, 60, said)
         self.take_over()
-        feeder.wait(30)
+        feeder.wait(120)
         with open(os.path.join(folder, "fed"), encoding="utf-8") as file:
             fed = int(file.read())
         world.wait_healed()
@@ -246,7 +250,7 @@ class Mutual(Secured):
         self.assertEqual(status, 0, report)
         grown = node.resident_kilobytes()[0] - before
         self.assertLess(grown, (100 << 10) * MEMORY_FACTOR, f"{grown} KiB")
-        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(time.monotonic() - began, 60)
         seen = load.finish()
         self.assertEqual((seen["unacknowledged"], world.leader()), (0, node), seen)
         print(f"\n1000 half handshakes: {grown} KiB more, every record of others stored")
@@ -283,7 +287,7 @@ class Mutual(Secured):
         leader.hactl("token", "revoke", str(made["id"]))
         heard = standing.stdout.readline()
         self.assertIn("the token is revoked", heard)
-        self.assertLess(float(heard.split()[0]) - began, 1.5)
+        self.assertLess(float(heard.split()[0]) - began, 5)
         self.assertIn("the token is revoked", told("mes-07/orders", token))
 
     def test_a_renewed_certificate_is_shown_without_a_restart(self):
@@ -295,8 +299,7 @@ class Mutual(Secured):
 
         before = serial()
         self.authority.issue("node", f"IP:{address}")
-        time.sleep(1.1)
-        self.assertNotEqual(serial(), before)
+        wait_until(lambda: serial() != before, 20, "the renewed certificate is shown")
 
 
 class Optional(Secured):
@@ -328,7 +331,7 @@ class Optional(Secured):
                 gaps[way].append(round(max(b - a for a, b in zip(times, times[1:])) / 1e6))
         print(f"\ngaps of takeovers (kill-all), ms: {gaps}")
         # Both are about as long as the lease; a handshake of 20 senders takes some milliseconds of it.
-        self.assertLess(median(gaps["tls"]), median(gaps["plain"]) + 1000, gaps)
+        self.assertLess(median(gaps["tls"]), median(gaps["plain"]) + 2000, gaps)
 
     def test_the_official_go_library_over_tls_has_every_message_stored_once_through_a_takeover(self):
         program, log = self.go_client(), self.world.next_name("go")

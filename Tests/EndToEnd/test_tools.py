@@ -15,7 +15,7 @@ from lab import figures
 
 
 class Tools(unittest.TestCase):
-    def run_here(self, command, seconds=180, expected=(0,)):
+    def run_here(self, command, seconds=900, expected=(0,)):
         done = subprocess.run(command, shell=True, cwd=ROOT, stdin=subprocess.DEVNULL, text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
         self.assertIn(done.returncode, expected, done.stdout)
@@ -27,7 +27,7 @@ class Tools(unittest.TestCase):
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         said, found = "", None
         try:
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 300
             while not found and time.monotonic() < deadline:
                 line = demo.stdout.readline()
                 said += line
@@ -35,7 +35,10 @@ class Tools(unittest.TestCase):
                 if not line:
                     break
             self.assertTrue(found, said)
-            with urllib.request.urlopen(found[1] + "active", timeout=3) as answer:
+            address = re.search(r"http://([\d.]+):", found[1])[1]
+            # The number of its network is another's as soon as it is free.
+            interface = re.search(r" dev (sw\w+h) ", self.route(address))[1]
+            with urllib.request.urlopen(found[1] + "active", timeout=30) as answer:
                 self.assertEqual(answer.status, 200)
             while line and "Ctrl-C" not in line:
                 line = demo.stdout.readline()
@@ -43,16 +46,21 @@ class Tools(unittest.TestCase):
             time.sleep(2)
             # As Ctrl-C at a terminal reaches every process in the foreground.
             os.killpg(demo.pid, signal.SIGINT)
-            rest, _ = demo.communicate(timeout=60)
+            rest, _ = demo.communicate(timeout=300)
         finally:
             if demo.poll() is None:
                 demo.send_signal(signal.SIGTERM)
                 demo.wait(20)
         self.assertEqual(demo.returncode, 0, said + rest)
         self.assertRegex(rest, r"lost 0, doubled 0")
-        address = re.search(r"http://([\d.]+):", found[1])[1]
-        route = subprocess.run(["ip", "-4", "route", "get", address], stdout=subprocess.PIPE, text=True, check=False)
-        self.assertNotRegex(route.stdout, r"dev sw\w+h ")
+        self.assertNotIn(f" dev {interface} ", self.route(address))
+        self.assertFalse(os.path.exists(f"/sys/class/net/{interface}"))
+
+    @staticmethod
+    def route(address):
+        """The way to an address, with the interface."""
+        words = ["ip", "-4", "route", "get", address]
+        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
 
     def test_the_unattended_demonstration_is_a_stage_of_the_gate(self):
         self.assertIn("`scripts/demo --once`", read("README.md"))
@@ -66,18 +74,20 @@ class Tools(unittest.TestCase):
                     self.assertIn(command, read("scripts/test"), "the gate runs it, with these very words")
                     continue
                 if "sanitize" in command:
-                    self.assertIn("2 passed, 0 failed", self.run_here(command, 600))
+                    self.assertIn("2 passed, 0 failed", self.run_here(command, 1800))
                     continue
                 # The last of an option's values counts: little of each shows that it works.
                 kind = command.split()[1]
                 if kind == "reports":
                     # 1: an aim was missed, as it may be on a machine that does something else.
-                    said = self.run_here(f"{command} --scale 0.01 --raw 20000 --hour-days 1 --trials 2", 400, (0, 1))
+                    said = self.run_here(f"{command} --scale 0.01 --raw 20000 --hour-days 1 --trials 2", 1800, (0, 1))
                     self.assertRegex(said, r"queues_at_risk .* ms  aim 200")
                     self.assertRegex(said, r"raw mean by minute of one, one hour .* ms  aim 300")
                     continue
                 if kind == "report":
-                    said = self.run_here(f"{command} --only ingest --seconds 2 --no-build")
+                    # 1: syslog has no acknowledgement, and loses something when a busy machine changes the active node.
+                    said = self.run_here(f"{command} --only ingest --seconds 2 --no-build", expected=(0, 1))
+                    self.assertEqual(re.findall("^not clean: (?!syslog: ).*", said, flags=re.MULTILINE), [])
                     self.assertRegex(said, r"\| native, 8 sources \| on \| [\d,]+ \|")
                     continue
                 more = "--trials 1" if kind == "failover" else "--seconds 2"

@@ -2,10 +2,9 @@
 import time
 import unittest
 
-from support import LabTest
+from support import LabTest, wait_until
 
 from lab.load import CLIENT
-from lab.processes import wait_until
 
 PORT = 10051
 # Sends a value a turn with zabbix_sender, and again when it says that it failed; prints how many it sent, and how many
@@ -81,7 +80,7 @@ class Zabbix(LabTest):
             CLIENT, ["/usr/bin/python3", "-c", FEEDER, self.world.network.service_address, "8"], "feeder.log")
         wait_until(lambda: len(self.values("feeder")) > 20, 15, "the first values are stored")
         self.take_over()
-        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(process.wait(180), 0)
         with open(f"{self.world.folder}/feeder.log", encoding="utf-8") as file:
             sent, at_once = map(int, file.read().split()[-2:])
         self.world.wait_healed()

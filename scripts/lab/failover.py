@@ -19,8 +19,11 @@ class Trial:
         self.new_node = None
 
 
-def run_trials(world, fault, count, rate=5000, sources=20, progress=print):
-    """`count` trials of one fault on a healed cluster; the figures as `scripts/bench failover` gives them."""
+def run_trials(world, fault, count, rate=5000, sources=20, progress=print, least=0):
+    """`count` trials of one fault on a healed cluster; the figures as `scripts/bench failover` gives them.
+
+    At their end at least `least` records are acknowledged, however long that takes.
+    """
     watch = AddressWatch(world)
     load = Load(world, rate=rate, sources=sources)
     load.wait_flowing()
@@ -33,6 +36,7 @@ def run_trials(world, fault, count, rate=5000, sources=20, progress=print):
         trials.append(trial)
         gap = gap_milliseconds(load.read(), trial)
         progress(f"{fault} {number}/{count}: {trial.node} -> {trial.new_node}, gap {gap:.0f} ms")
+    wait_until(lambda: load.acked() >= least, 300, lambda: f"{least} records are acknowledged; {world.explain()}")
     report = load.finish()
     seen = watch.finish()
     return figures(world, fault, trials, load.read(), report, seen)
@@ -45,9 +49,9 @@ def one_trial(world, load, fault):
     wall_minus_boot = time.time_ns() - boot_ns()
     trial = Trial(fault, leader.name, epoch, boot_ns())
     heal = FAULTS[fault](world, leader)
-    load.wait_flowing(epoch + 1, 30)
+    load.wait_flowing(epoch + 1, 90)
     trial.new_epoch = next(ack[1] for ack in load.read() if ack[1] > epoch)
-    wait_until(lambda: read_takeover(world, trial, wall_minus_boot), 10, "the takeover is in the history")
+    wait_until(lambda: read_takeover(world, trial, wall_minus_boot), 60, "the takeover is in the history")
     # Whatever comes late, like an old holder that wakes, happens before the cluster is mended or right after it.
     time.sleep(1.5)
     heal()

@@ -38,13 +38,17 @@ class Load:
                 self.acks.append((entry["t_ns"], entry["epoch"], entry["node"], entry["records"]))
         return self.acks
 
-    def wait_flowing(self, epoch=None, seconds=20):
+    def wait_flowing(self, epoch=None, seconds=90):
         """Waits for acknowledgements (under an epoch of at least `epoch`)."""
         seen = len(self.read())
         wait_until(lambda: any(ack[1] >= (epoch or 0) for ack in self.read()[seen if epoch is None else 0:]), seconds,
                    lambda: f"the load is acknowledged; {self.world.explain()}")
 
-    def finish(self, seconds=120):
+    def acked(self):
+        """Records that were acknowledged so far."""
+        return sum(ack[3] for ack in self.read())
+
+    def finish(self, seconds=300):
         """Stops sending, lets it settle and verify, and gives its report."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(seconds)
@@ -64,7 +68,7 @@ class AddressWatch:
 
     def finish(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(90)
         with open(self.json, encoding="utf-8") as file:
             return json.load(file)
 

@@ -121,13 +121,13 @@ class Node:
         finally:
             connection.close()
 
-    def is_active(self):
-        return self.get("/active")[0] == 200
+    def is_active(self, timeout=0.3):
+        return self.get("/active", timeout)[0] == 200
 
     def is_ready(self):
         return self.get("/readyz")[0] == 200
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=90):
         wait_until(self.is_ready, seconds, lambda: f"node {self.name} is ready; {self.get('/readyz')}; {self.tail()}")
 
     def tail(self, lines=15):

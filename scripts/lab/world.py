@@ -111,9 +111,9 @@ class World:
         """Starts every node and waits until one of them leads and the others could."""
         for node in self.nodes.values():
             node.start()
-        self.wait_healed(30)
+        self.wait_healed()
         # The first leader ever has all partitions to make.
-        wait_until(lambda: self.database.value("SELECT from_ts IS NOT NULL FROM telemetry.accepted_range()") == "t", 20,
+        wait_until(lambda: self.database.value("SELECT from_ts IS NOT NULL FROM telemetry.accepted_range()") == "t", 90,
                    lambda: f"there are partitions; {self.explain()}")
 
     # What there is
@@ -121,13 +121,13 @@ class World:
     def program(self, name):
         return os.path.join(self.build, name)
 
-    def active(self):
-        """The nodes that say that they lead."""
-        return [node for node in self.nodes.values() if node.is_active()]
+    def active(self, timeout=0.3):
+        """The nodes that say that they lead, each within so many seconds."""
+        return [node for node in self.nodes.values() if node.is_active(timeout)]
 
     def leader(self):
         """The one active node."""
-        found = wait_until(self.active, 20, lambda: f"one node leads; {self.explain()}")
+        found = wait_until(self.active, 90, lambda: f"one node leads; {self.explain()}")
         if len(found) != 1:
             raise RuntimeError(f"{len(found)} nodes say that they lead")
         return found[0]
@@ -150,7 +150,7 @@ class World:
         return (all(node.is_ready() for node in nodes) and len(self.active()) == 1
                 and self.network.holders() == [self.active()[0].name])
 
-    def wait_healed(self, seconds=25):
+    def wait_healed(self, seconds=90):
         """One node leads and bears the service address, all others are ready."""
         wait_until(self.is_healed, seconds, lambda: f"all nodes are well; {self.explain()}", every=0.1)
 
