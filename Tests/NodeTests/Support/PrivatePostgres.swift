@@ -183,15 +183,24 @@ let packageFolder: String = #filePath.split(separator: "/").dropLast(4).reduce("
 func freePort() throws -> UInt16 {
   for _ in 0..<2000 {
     let candidate = lastPort.withLock { last in
-      last = last >= 31_999 ? 12_000 : last + 1
+      last = last >= ports.upperBound ? ports.lowerBound : last + 1
       return last
     }
     guard let address = SocketAddress(host: "127.0.0.1", port: candidate) else { continue }
     // Taken by somebody else: the next one.
-    guard let socket = try? listenStream(address) else { continue }
+    guard let socket = try? listenStream(address), let other = try? bindDatagram(address) else { continue }
     _ = consume socket
+    _ = consume other
     return candidate
   }
   throw SystemError(call: "find a free port", code: EADDRINUSE)
 }
-private let lastPort = Guarded(UInt16.random(in: 12_000...30_000))
+/// Below those that this host gives to outgoing connections, or above them where that is more.
+private let ports: ClosedRange<UInt16> = {
+  let text = try? readFile("/proc/sys/net/ipv4/ip_local_port_range")
+  let given = String(decoding: text ?? [], as: UTF8.self).split { $0 == "\t" || $0 == "\n" || $0 == " " }
+    .compactMap { UInt16($0) }
+  guard given.count == 2, given[0] < 14_000 else { return 10_000...(min(given.first ?? 32_000, 32_000) - 1) }
+  return given[1] < 60_000 ? given[1] + 1...65_535 : 10_000...31_999
+}()
+private let lastPort = Guarded(UInt16.random(in: ports))
