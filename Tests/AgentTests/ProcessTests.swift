@@ -44,11 +44,11 @@ private func remove(_ path: String) {
   _ = try? runCommand("/bin/rm", ["-r", path], deadline: .after(milliseconds: 5000))
 }
 
-/// Samples until the wanted process is reported, or ten seconds have passed.
+/// Samples until the wanted process is reported, or a minute has passed.
 private func sample(
   _ collector: inout ProcessCollector, _ index: Int = 0, until wanted: (Record.Process) -> Bool
 ) -> Record.Process? {
-  let deadline = BootInstant.after(milliseconds: 10_000)
+  let deadline = BootInstant.after(milliseconds: 60_000)
   var found: Record.Process?
   while BootInstant.now() < deadline {
     var records: [Record] = []
@@ -111,8 +111,13 @@ private func sample(
   var idle = try Program(program, ["-c", "read x < /dev/zero; :"])
   var collector = ProcessCollector([ProcessWatch(process: "sw-busy", .name("sw-busy"))], host: "h", app: "a")
   _ = sample(&collector) { $0.attributes != nil }
-  sleep(until: .after(milliseconds: 1000))
-  let used = try #require(sample(&collector) { _ in true })
+  // A busy machine may give them less than they want for a while.
+  var samples: [Record.Process] = []
+  repeat {
+    sleep(until: .after(milliseconds: 1000))
+    samples.append(try #require(sample(&collector) { _ in true }))
+  } while samples.last?.cpu ?? 0 < 5 && samples.count < 30
+  let used = try #require(samples.last)
   #expect(used.attributes.map { String(decoding: $0.bytes, as: UTF8.self) } == #"{"processes":2}"#)
   #expect(used.pid == Int64(min(busy.child.pid, idle.child.pid)) || used.pid != nil)
   #expect((5...250).contains(used.cpu ?? 0), "\(used.cpu ?? -1)")
