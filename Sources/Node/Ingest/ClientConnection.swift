@@ -107,6 +107,13 @@ final class ClientConnection {
     lines.capacity - lines.initialCapacity + outgoing.count + (delivering?.heldBytes ?? 0)
       + parked.reduce(0) { $0 + $1.delivery.heldBytes }
   }
+  /// Not before the handshake is over: who is refused until then (no hello in time, quarantined) is closed without a word.
+  var canBeTold: Bool {
+    switch opening {
+    case .queued, .handshaking: false
+    case .done, .undecided: true
+    }
+  }
   var hasOutgoing: Bool { sent < outgoing.count }
   var outgoingCount: Int { outgoing.count - sent }
 

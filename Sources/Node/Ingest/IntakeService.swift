@@ -270,6 +270,7 @@ extension Intake {
   }
 
   func send(_ connection: ClientConnection, _ bytes: [UInt8]) {
+    guard connection.canBeTold else { return }
     connection.queue(bytes)
     flush(connection)
   }
