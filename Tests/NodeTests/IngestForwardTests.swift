@@ -1,6 +1,7 @@
 // Fluent Forward and the Zabbix sender protocol through sockets into a real PostgreSQL.
 import Glibc
 import Platform
+import Postgres
 import TLS
 import Telemetry
 import Testing
@@ -109,6 +110,49 @@ private func joined(_ pieces: [UInt8]...) -> [UInt8] { Array(pieces.joined()) }
       return size > 0
     }
     #expect(size == 1 && answer[0] == 0)
+  }
+
+  @Test func `chunks that wait for room when the node stops are stored when they come again`() throws {
+    var settings = impatient()
+    // A source may have one under way.
+    settings.deliveriesUnderWay = 4
+    let harness = try IngestHarness(settings: settings).activate()
+    var block = try harness.server.session(harness.database)
+    _ = try block.run("BEGIN; LOCK TABLE ha.fence IN EXCLUSIVE MODE", deadline: .after(milliseconds: 20_000))
+    let chunks = (0..<5).map { message("c\($0)", 10) }
+    let first = try RawClient(harness.forward)
+    try first.send(Array(chunks.joined()))
+    try harness.wait("one under way") { _ in harness.ingest.snapshot().deliveries.underWay == 1 }
+    try harness.stop()
+    #expect(harness.ingest.snapshot().deliveries.underWay == 0)
+    _ = try block.run("COMMIT", deadline: .after(milliseconds: patience(5000)))
+    try harness.activate(2)
+    let again = try RawClient(harness.forward)
+    for (number, chunk) in chunks.enumerated() {
+      try again.send(chunk)
+      #expect(try again.receive(ack("c1").count) == ack("c\(number)"))
+    }
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 50)
+    #expect(try harness.drain())
+  }
+
+  @Test func `thousands of messages of four bytes are stored and hold up nobody`() throws {
+    let harness = try IngestHarness(settings: impatient(deadline: 3000)).activate()
+    // Tag "", time 0 (out of the times that are taken), a record without members.
+    let least: [UInt8] = [0x93, 0xa0, 0x00, 0x80]
+    let count = 16_000
+    let client = try RawClient(harness.forward)
+    try client.send(Array(repeatElement(least, count: count).joined()))
+    let other = try RawClient(harness.forward)
+    let sent = BootInstant.now()
+    try other.send(message("c1", 1))
+    #expect(try other.receive(ack("c1").count) == ack("c1"))
+    let waited = BootInstant.now().milliseconds(since: sent)
+    #expect(waited < Double(patience(2000)), "\(waited) ms")
+    try harness.wait("all of them", milliseconds: 60_000) { _ in
+      harness.ingest.snapshot().deliveries.stored == count + 1
+    }
+    #expect(try harness.number("SELECT count(*) FROM ingest.rejected") == count)
   }
 
   @Test func `only a client with the shared key is heard`() throws {

@@ -43,6 +43,8 @@ final class ClientConnection {
   /// What it delivers and there is no room for yet; it is not read meanwhile.
   var parked: [(number: Int, delivery: Delivery)] = []
   var isParked = false
+  /// What is parked is being submitted.
+  var isSubmitting = false
   /// Deliveries that it was not answered yet.
   var underWay = 0
   var lane: Int

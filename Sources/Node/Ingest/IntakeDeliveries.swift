@@ -130,6 +130,14 @@ extension Intake {
   }
   /// The node stops serving: nothing on its way will be acknowledged.
   func abandonDeliveries() {
+    // What waits for room is lost with its connection: the room that others leave must not bring it in now.
+    for token in desk.parked {
+      guard let connection = connections[token] else { continue }
+      connection.underWay -= connection.parked.count
+      connection.parked = []
+      connection.isParked = false
+    }
+    desk.parked = []
     for number in Array(desk.open.keys) {
       if let open = desk.close(number) { tellAll(open, .unavailable(retryAfterSeconds: 1)) }
     }
@@ -152,7 +160,10 @@ extension Intake {
       guard let connection = connections[token], var session = connection.delivering else { return }
       connection.delivering = nil
       connection.underWay -= 1
+      // It may decode what waited for this.
+      holdInHand(connection.inHand)
       let actions = session.delivered(number, outcome, now: now2000())
+      letGo()
       connection.delivering = session
       perform(connection, actions)
       finishIfEnded(connection)
@@ -202,7 +213,10 @@ extension Intake {
   }
   /// Submits what waits, in order, as far as there is room.
   private func submitParked(_ connection: ClientConnection) {
-    guard let wire = connection.wire.delivering else { return }
+    // What is answered at once leads back to here: that is the next turn of this loop, not one within it.
+    guard let wire = connection.wire.delivering, !connection.isSubmitting else { return }
+    connection.isSubmitting = true
+    defer { connection.isSubmitting = false }
     while let (number, delivery) = connection.parked.first, !connection.isClosed {
       if isServing, room(for: delivery, delivery.heldBytes) != .free {
         if !connection.isParked { desk.parked.append(connection.token) }

@@ -46,8 +46,8 @@ public struct ForwardSession: Sendable {
   public var isGreeting: Bool { state == .greeting }
   /// Bytes that wait for the rest of their message.
   public var heldBytes: Int { bytes.capacity }
-  /// Of a message that is not whole yet.
-  public var partialBytes: Int { bytes.count }
+  /// Of a message that is not whole yet, or waits for its turn.
+  public var partialBytes: Int { bytes.count - start }
 
   /// The connection stands: with a shared key, the server speaks first.
   public func opened() -> [DeliveryAction] {
@@ -58,8 +58,14 @@ public struct ForwardSession: Sendable {
   public mutating func received(_ more: [UInt8], now: Int64) -> [DeliveryAction] {
     if state == .closed || hasEnded { return [] }
     bytes += more
+    return decode(now)
+  }
+
+  /// Decodes what has come, as far as it may be under way: a message has four bytes and more, and thousands of deliveries
+  /// at once are nobody's need. The rest has its turn when one of them is answered.
+  private mutating func decode(_ now: Int64) -> [DeliveryAction] {
     var actions: [DeliveryAction] = []
-    while state != .closed, start < bytes.count {
+    while state != .closed, start < bytes.count, underWay.count < limits.underWay {
       do throws(ForwardFault) {
         guard let range = try nextMessage() else { break }
         actions += try taken(range, now)
@@ -70,10 +76,14 @@ public struct ForwardSession: Sendable {
       }
     }
     forgetDecoded()
+    if hasEnded, state != .closed, underWay.count < limits.underWay {
+      if start < bytes.count { return actions + close("the connection ended within a message") }
+      if underWay.isEmpty { actions += close("") }
+    }
     return actions
   }
 
-  /// The outcome of a delivery.
+  /// The outcome of a delivery; what waited for it is decoded now.
   public mutating func delivered(_ number: Int, _ outcome: DeliveryOutcome, now: Int64) -> [DeliveryAction] {
     guard let first = underWay.removeValue(forKey: number), state != .closed else { return [] }
     switch outcome {
@@ -84,8 +94,7 @@ public struct ForwardSession: Sendable {
       messages[first] = message.awaited == 0 ? nil : message
       var actions: [DeliveryAction] = []
       if message.awaited == 0, let chunk = message.chunk { actions.append(.send(ForwardSession.ack(chunk))) }
-      if hasEnded && underWay.isEmpty { actions += close("") }
-      return actions
+      return actions + decode(now)
     // Without an acknowledgement the client sends the chunk again, to whoever is active then.
     case .unavailable, .overShare: return close("")
     case .refused(let reason): return close(reason)
@@ -96,8 +105,7 @@ public struct ForwardSession: Sendable {
   public mutating func ended(now: Int64) -> [DeliveryAction] {
     if state == .closed || hasEnded { return [] }
     hasEnded = true
-    if start < bytes.count { return close("the connection ended within a message") }
-    return underWay.isEmpty ? close("") : []
+    return decode(now)
   }
 
   // MARK: messages
@@ -184,7 +192,8 @@ public struct ForwardSession: Sendable {
       // Memory of a large message is given back, that of small ones is used again.
       bytes.removeAll(keepingCapacity: state != .closed && bytes.capacity <= 65_536)
       start = 0
-    } else if start > 0 {
+    } else if start > bytes.count / 2 {
+      // Not each time: where messages wait, each answer is one of four bytes.
       bytes.removeFirst(start)
       start = 0
     }

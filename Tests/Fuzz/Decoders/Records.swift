@@ -87,6 +87,8 @@ struct SessionTrace: Equatable, CustomStringConvertible {
       }
     }
   }
+  /// How many are not answered.
+  var open: Int { numbers.count }
   /// Deliveries to be answered.
   mutating func takeNumbers() -> [Int] {
     defer { numbers = [] }

@@ -108,6 +108,21 @@ import Testing
     #expect(session.mayReceive)
   }
 
+  @Test func `messages beyond what may be under way are decoded when one is answered`() {
+    var session = forwardSession { $0.underWay = 3 }
+    let messages = (1...7).flatMap { Pack.list([.text("t"), .list([entry("x")]), option("c\($0)")]).bytes }
+    var actions = session.received(messages + [0x93], now: 0)
+    #expect(actions.deliveries.count == 3)
+    #expect(session.ended(now: 0) == [])
+    for number in 1...4 {
+      actions = session.delivered(number, stored, now: 0)
+      #expect(actions.sent == [ForwardSession.ack("c\(number)")])
+      #expect(actions.deliveries.count == 1)
+    }
+    // Behind the last one is a piece of another.
+    #expect(session.delivered(5, stored, now: 0).last == .close(reason: "the connection ended within a message"))
+  }
+
   @Test func `a client that closes its side first gets its acknowledgements`() {
     var session = forwardSession()
     _ = session.received(Pack.list([.text("t"), .list([entry("x")]), option("c1")]).bytes, now: 0)
