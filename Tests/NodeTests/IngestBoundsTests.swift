@@ -136,6 +136,20 @@ import Testing
     }
   }
 
+  @Test func `pings that waited for us to read are no flood, those of a new connection are`() {
+    func refused(_ pings: Int, after milliseconds: Int64, _ allowance: inout PingAllowance) -> Int {
+      let now = BootInstant(nanoseconds: 1_000_000_000).adding(milliseconds: milliseconds)
+      return (0..<pings).count { _ in allowance.isExceeded(50, now) }
+    }
+    var fresh = PingAllowance()
+    #expect(refused(60, after: 0, &fresh) == 10)
+    var waiting = PingAllowance()
+    #expect(refused(1, after: 0, &waiting) == 0)
+    // Ten a second, and half a minute in which PostgreSQL did not answer.
+    #expect(refused(300, after: 30_000, &waiting) == 0)
+    #expect(refused(5000, after: 3_600_000, &waiting) == 5000 - 60 * 50)
+  }
+
   @Test func `a client that does nothing but ping is closed, and one that asks now and then is not`() throws {
     let harness = try IngestHarness().activate()
     let (polite, _) = try NativeClient.open(harness, source: "polite")

@@ -72,6 +72,23 @@ private func refusals(_ harness: IngestHarness) -> [String: UInt64] { harness.in
     #expect(table.objection(to: 1, source: "mes-07") == .revoked && table.objection(to: nil, source: "x") == nil)
   }
 
+  @Test func `a client that invents a source for each refusal does not fill the log`() {
+    var refusals = TokenRefusals()
+    let start = BootInstant(nanoseconds: 1_000_000_000_000)
+    func logged(_ count: Int, from first: Int, after milliseconds: Int64) -> Int {
+      (first..<first + count).count {
+        refusals.note(
+          .invalid, source: "s\($0)", peer: "192.0.2.1", wire: "native", at: start.adding(milliseconds: milliseconds))
+      }
+    }
+    #expect(logged(10_000, from: 0, after: 0) == TokenRefusals.mostLines)
+    #expect(refusals.counts[.invalid] == 10_000)
+    // Who is still known and was not told of has its line later; the rest of the minute is silent.
+    #expect(logged(1, from: 9999, after: 59_000) == 0)
+    #expect(logged(1, from: 9999, after: 60_000) == 1)
+    #expect(logged(1, from: 9999, after: 61_000) == 0)
+  }
+
   @Test func `an agent knows which refusals are about its token`() {
     for refusal in TokenRefusal.allCases {
       #expect(NativeReply.isAboutToken(refusal.rawValue) == (refusal != .unreadable), "\(refusal)")

@@ -77,7 +77,7 @@ final class ClientConnection {
   var counted = 0
   private(set) var outgoing: [UInt8] = []
   private var sent = 0
-  private var pings = (count: 0, since: BootInstant(nanoseconds: 0))
+  var pings = PingAllowance()
 
   init(
     token: UInt64, descriptor: consuming Descriptor, wire: WireProtocol, peer: String, lane: Int, limits: NativeLimits,
@@ -132,12 +132,6 @@ final class ClientConnection {
       }
       outgoing += bytes
     }
-  }
-  /// Counts a ping; true when there were more than `limit` within a second.
-  func pingsTooOften(_ limit: Int, _ now: BootInstant) -> Bool {
-    if now.milliseconds(since: pings.since) >= 1000 { pings = (0, now) }
-    pings.count += 1
-    return pings.count > limit
   }
   /// Reads once, through the session when there is one.
   func receive(into buffer: inout [UInt8], from offset: Int) -> Transfer {

@@ -42,7 +42,7 @@ struct IngestSettings: Sendable {
   var datagramBufferBytes: Int32 = 4 << 20
   /// Hellos answered by one transaction; others wait for the next.
   var requestsPerWork = 200
-  /// A client asks whether we live some times a second at most; beyond, it is closed.
+  /// A client asks whether we live some times a second at most (`PingAllowance`); beyond, it is closed.
   var pingsPerSecond = 50
   /// Of each session and request of protocols that deliver.
   var deliveryLimits = DeliveryLimits()

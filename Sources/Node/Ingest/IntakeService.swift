@@ -104,7 +104,7 @@ extension Intake {
       case .full where connection.isIsolated && front.hasRoom(batchRows, batchBytes): continue
       case .full: if !nextBatch(front, connection) { return false }
       case .windowFull: return false
-      case .ping where connection.pingsTooOften(settings.pingsPerSecond, .now()):
+      case .ping where connection.pings.isExceeded(settings.pingsPerSecond, .now()):
         perform(connection, connection.native.refused(reason: "too many pings"))
       case .ping:
         // Answered together at the end: a call of the kernel for each of many would make everybody else wait.

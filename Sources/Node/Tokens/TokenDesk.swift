@@ -42,7 +42,8 @@ final class TokenDesk: Sendable {
     return now.milliseconds(since: readAt) < staleMilliseconds
   }
 
-  /// Counts who was refused; the first of a kind, and then one each minute, is logged. `source` is what it called itself.
+  /// Counts who was refused; the first of a kind, and then one each minute, is logged, of all so many a minute. `source`
+  /// is what it called itself.
   func note(_ refusal: TokenRefusal, source: String, peer: String, wire: String) {
     let now = BootInstant.now()
     let mustLog = state.withLock { $0.refusals.note(refusal, source: source, peer: peer, wire: wire, at: now) }
@@ -78,11 +79,21 @@ struct TokenRefusals: Sendable {
     var wire: String
     var count: UInt64
     var at: BootInstant
-    var loggedAt: BootInstant
+    /// Nil while there was no line left for it.
+    var loggedAt: BootInstant?
   }
   private(set) var counts: [TokenRefusal: UInt64] = [:]
   private var seen: [Key: Seen] = [:]
   private static let most = 64
+  /// Lines of the log a minute: a source is a name that anybody can invent, and the log is not theirs to fill.
+  static let mostLines = 30
+  private var lines = (count: 0, since: BootInstant(nanoseconds: 0))
+
+  private mutating func mayLog(_ now: BootInstant) -> Bool {
+    if now.milliseconds(since: lines.since) >= 60_000 { lines = (0, now) }
+    lines.count += 1
+    return lines.count <= Self.mostLines
+  }
 
   /// True when it is to be logged.
   mutating func note(
@@ -91,7 +102,7 @@ struct TokenRefusals: Sendable {
     counts[refusal, default: 0] += 1
     let key = Key(source: String(source.prefix(200)), reason: refusal)
     if var known = seen[key] {
-      let isDue = now.milliseconds(since: known.loggedAt) >= 60_000
+      let isDue = (known.loggedAt.map { now.milliseconds(since: $0) >= 60_000 } ?? true) && mayLog(now)
       (known.peer, known.wire, known.at) = (peer, wire, now)
       known.count += 1
       if isDue { known.loggedAt = now }
@@ -99,8 +110,9 @@ struct TokenRefusals: Sendable {
       return isDue
     }
     if seen.count >= Self.most, let oldest = seen.min(by: { $0.value.at < $1.value.at })?.key { seen[oldest] = nil }
-    seen[key] = Seen(peer: peer, wire: wire, count: 1, at: now, loggedAt: now)
-    return true
+    let isLogged = mayLog(now)
+    seen[key] = Seen(peer: peer, wire: wire, count: 1, at: now, loggedAt: isLogged ? now : nil)
+    return isLogged
   }
   /// The newest first.
   func lately(at now: BootInstant) -> [NodeStatus.TokenRefused] {
