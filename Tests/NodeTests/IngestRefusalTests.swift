@@ -144,6 +144,9 @@ private let ways: [Way] = [
       let packed = "Content-Encoding: gzip"
       check(try post(bomb, packed), way, 413, way.says(8, "request too large", ""))
       check(try post(Array("none".utf8), packed), way, 400, way.says(3, "invalid", "the body "))
+      // No crash while it is decoded could be told to be this sender's.
+      let nameless = "Standwatch-Source: " + String(repeating: "x", count: 1000)
+      check(try post(bomb, packed, nameless), way, 400, way.says(3, "invalid", Delivery.badSource))
       check(
         try post([1], "Content-Encoding: br"), way, 415,
         way.says(3, "unsupported media type", "Content-Encoding: gzip or deflate"))

@@ -45,10 +45,7 @@ extension Intake {
     if let key = delivery.key, key.isEmpty || key.count > 200 {
       return .refused(reason: "the key has to have 1 to 200 bytes")
     }
-    let source = delivery.source.utf8
-    if source.isEmpty || source.count > 200 || !source.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) {
-      return .refused(reason: "the source has to have 1 to 200 bytes, without control characters")
-    }
+    if !Delivery.isSource(delivery.source) { return .refused(reason: Delivery.badSource) }
     if delivery.count > limits.records { return .refused(reason: "more than \(limits.records) records at once") }
     return delivery.count == 0 ? .stored(isDuplicate: false, rejects: []) : nil
   }

@@ -59,6 +59,8 @@ struct WebIngest: ~Copyable {
   private static func judge(
     _ request: HTTPRequest, _ route: IngestRoute, _ tokens: TokenDesk
   ) -> Result<String?, RouteFault> {
+    // Before anything is decoded: the evidence of a crash has no room for a longer name, and would tell of nobody.
+    guard Delivery.isSource(request.sender) else { return .failure(.malformed(Delivery.badSource)) }
     guard route.needsToken else { return .success(nil) }
     let text = HTTPToken.text(request.headers, isInflux: route.kind.hasPrefix("influx"))
     let named = namedSource(request.headers)
