@@ -17,10 +17,20 @@ func main() {
 	if len(os.Args) > 4 {
 		network = os.Args[4]
 	}
-	logger, err := fluent.New(fluent.Config{
+	timeout := 150 * time.Millisecond
+	if os.Getenv("STANDWATCH_SANITIZER") != "" {
+		timeout = 3 * time.Second
+	}
+	config := fluent.Config{
 		FluentNetwork: network, FluentHost: os.Args[1], FluentPort: port, RequestAck: true, SubSecondPrecision: true,
-		Timeout: 150 * time.Millisecond, RetryWait: 20, MaxRetryWait: 100, MaxRetry: 10000,
-	})
+		Timeout: timeout, RetryWait: 20, MaxRetryWait: 100, MaxRetry: 10000,
+	}
+	// The library connects again by itself, but not the first time.
+	logger, err := fluent.New(config)
+	for tries := 0; err != nil && tries < 20; tries++ {
+		time.Sleep(100 * time.Millisecond)
+		logger, err = fluent.New(config)
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
