@@ -36,7 +36,8 @@ public enum TLSTransfer: Equatable, Sendable {
   private let serverName: String
   /// Whether the handshake, or reading, waits for room to write. Sending waits for that always.
   public private(set) var wantsWrite = false
-  private var isEstablished = false
+  /// The handshake is over: only then can anything be sent.
+  public private(set) var isEstablished = false
   /// Bytes given to `send` that are encrypted and not all written: they are no longer the caller's to change.
   private var isSending = false
   private var failure: TLSFailure?

@@ -136,6 +136,18 @@ private func joined(_ pieces: [UInt8]...) -> [UInt8] { Array(pieces.joined()) }
     #expect(try harness.drain())
   }
 
+  @Test func `a part of a message that came with a whole one has its time, too`() throws {
+    var settings = IngestSettings()
+    settings.messageMilliseconds = 1000
+    let harness = try IngestHarness(settings: settings).activate()
+    let client = try RawClient(harness.forward)
+    let whole = message("c1", 3)
+    try client.send(whole + whole.dropLast(2))
+    #expect(try client.receive(ack("c1").count) == ack("c1"))
+    #expect(try client.receive(1).isEmpty)
+    #expect(try harness.number("SELECT count(*) FROM telemetry.log") == 3)
+  }
+
   @Test func `thousands of messages of four bytes are stored and hold up nobody`() throws {
     let harness = try IngestHarness(settings: impatient(deadline: 3000)).activate()
     // Tag "", time 0 (out of the times that are taken), a record without members.

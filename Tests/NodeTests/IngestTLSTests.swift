@@ -186,6 +186,22 @@ import Testing
     try harness.wait("it is counted") { _ in refused(harness)["no hello in time"] == 1 }
     try harness.stop()
   }
+  /// Neither when its hello is due nor when all are told of a switchover: there is no session to say it in.
+  @Test(arguments: [100, 60_000]) func `a client whose handshake failed and that stays is told nothing`(
+    _ greeting: Int64
+  ) throws {
+    var settings = IngestSettings()
+    (settings.greetingMilliseconds, settings.farewellMilliseconds) = (greeting, 2000)
+    let harness = try harness(.optional, settings: settings)
+    let client = try NativeClient(harness.native)
+    try client.send([0x16] + Array(repeating: 7, count: 300))
+    try harness.wait("its handshake has failed") { _ in refused(harness).keys.contains { $0.hasPrefix("TLS: ") } }
+    // A tick or two.
+    sleep(until: .after(milliseconds: 700))
+    #expect(try harness.drain())
+    #expect(refused(harness)["no hello in time"] == nil)
+  }
+
   /// A client's first bytes.
   private func firstFlight() throws -> [UInt8] {
     let pair = try SocketPair()

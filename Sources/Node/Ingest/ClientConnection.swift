@@ -109,11 +109,11 @@ final class ClientConnection {
     lines.capacity - lines.initialCapacity + outgoing.count + (delivering?.heldBytes ?? 0)
       + parked.reduce(0) { $0 + $1.delivery.heldBytes }
   }
-  /// Not before the handshake is over: who is refused until then (no hello in time, quarantined) is closed without a word.
+  /// Not before the handshake is over, nor when it has failed: who is refused then is closed without a word.
   var canBeTold: Bool {
     switch opening {
     case .queued, .handshaking: false
-    case .done, .undecided: true
+    case .done, .undecided: tls?.isEstablished ?? true
     }
   }
   var hasOutgoing: Bool { sent < outgoing.count }

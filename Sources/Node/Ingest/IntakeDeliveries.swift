@@ -163,6 +163,8 @@ extension Intake {
       letGo()
       connection.delivering = session
       perform(connection, actions)
+      // What waited for the answer may be a part of a message, whose time begins now.
+      connection.notePartial(before: 0, read: 0, .now())
       finishIfEnded(connection)
     case .web(let ticket):
       // Its capacity is the number of tickets: it is never full.

@@ -166,7 +166,7 @@ extension Intake {
         close(connection, resetting: connection.hasOutgoing)
       } else if isOpeningTooLong(connection, now) {
         refuseOpening(connection, "TLS: no handshake in time")
-      } else if connection.wire == .native, connection.native.state == .fresh,
+      } else if connection.wire == .native, connection.native.state == .fresh, connection.closeAt == nil,
         now.milliseconds(since: connection.openedAt) > Double(settings.greetingMilliseconds)
       {
         perform(connection, connection.native.refused(reason: "no hello in time"))

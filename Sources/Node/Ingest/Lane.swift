@@ -35,6 +35,8 @@ struct Lane: ~Copyable {
   /// Holes recorded and not yet told in the log.
   var gapsUntold = 0
   var nextGapLine = BootInstant(nanoseconds: 0)
+  /// When to rehearse next, and not before when the last one cost a session.
+  var rehearsal = (due: BootInstant(nanoseconds: 0), notBefore: BootInstant(nanoseconds: 0))
   private var failures: Int64 = 0
   private var reportedFailure = ""
 
@@ -93,7 +95,7 @@ struct Lane: ~Copyable {
     if session == nil {
       do {
         _ = try connected()
-        if activation == nil { rehearse() }
+        rehearsal.due = max(.now(), rehearsal.notBefore)
         note(activation == nil ? .warm : .idle)
       } catch {
         // Interrupted, and the command is on its way.
@@ -101,9 +103,11 @@ struct Lane: ~Copyable {
         return
       }
     }
+    if activation == nil, .now() >= rehearsal.due { rehearse() }
     guard let session else { return }
     let ready = waitAny(
-      [(handle.mailbox.descriptor, .read), (session.connection.descriptor, .read)], until: nil)
+      [(handle.mailbox.descriptor, .read), (session.connection.descriptor, .read)],
+      until: activation == nil ? rehearsal.due : nil)
     if ready.count == 2, !ready[1].isEmpty, !session.connection.isAlive() {
       failed("the session ended")
       drop()
