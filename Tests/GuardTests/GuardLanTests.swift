@@ -65,14 +65,18 @@ extension GuardTests {
     }
     let isContradicted = try onceOf(4) { attempt in
       let claimed = BootInstant.now()
-      node.say("claim \(2 * attempt) 60000")
-      #expect(node.hear("claimed(operation: \(2 * attempt))") != nil)
+      let operation = 3 * attempt
+      node.say("claim \(operation) 2000")
+      #expect(node.hear("claimed(operation: \(operation))") != nil)
       defer {
-        node.say("release \(2 * attempt + 1)")
-        #expect(node.hear("released(operation: \(2 * attempt + 1))") != nil)
+        node.say("release \(operation + 2)")
+        #expect(node.hear("released(operation: \(operation + 2))") != nil)
       }
       // Behind the announcements of the claim, and long before the next one at five seconds.
       wire.wait(milliseconds: 1_200)
+      // The kernel would take the address away before the second contradiction.
+      node.say("renew \(operation + 1) 2000")
+      #expect(node.hear("renewed(operation: \(operation + 1))") != nil)
       let listener = try Talker(wire.there, ["--listen", "10.9.0.100", "e0", "30000"])
       #expect(listener.hear("listening") != nil)
       #expect(try Talker(wire.there, ["--impostor", "10.9.0.100", "e0"]).end() == 0)
