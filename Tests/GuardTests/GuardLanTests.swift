@@ -114,9 +114,10 @@ extension GuardTests {
   @Test func `the LAN prober sees who holds the address and how often it was asked`() throws {
     let wire = try Wire()
     let node = try wire.start()
-    node.say("claim 1 60000")
-    #expect(node.hear("claimed") != nil)
-    let areAll = try onceOf(5) { _ in
+    let areAll = try onceOf(5) { attempt in
+      // Anew each time: its lifetime is that of a few attempts.
+      node.say("claim \(attempt) 2000")
+      #expect(node.hear("claimed(operation: \(attempt))") != nil)
       let prober = try Talker(wire.there, ["--probe", "10.9.0.100", "e0", "20", "200"])
       #expect(try #require(prober.hear(" ")).contains(hardware(wire.here)))
       return try #require(prober.hear("asked ")) == "asked 10"
