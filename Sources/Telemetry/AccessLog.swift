@@ -190,14 +190,14 @@ extension AccessLogFormat {
             continue
           }
           if next == UInt8(ascii: "x"), at + 3 <= value.endIndex, let high = hex(value[at + 1]),
-            let low = hex(value[at + 2]), case let code = high << 4 | low, code >= 0x20, code != 0x7f
+            let low = hex(value[at + 2]), case let code = high << 4 | low, !code.isControl
           {
             plain.append(code)
             at += 3
             continue
           }
         }
-        if byte < 0x20 || byte == 0x7f { plain += [0xef, 0xbf, 0xbd] } else { plain.append(byte) }
+        if byte.isControl { plain += [0xef, 0xbf, 0xbd] } else { plain.append(byte) }
       }
       // A character that the limit cut goes as a whole.
       if at < value.endIndex {

@@ -27,7 +27,7 @@ public struct Delivery: Equatable, Sendable {
   public static let keyConflict = "the key was used before, for other contents"
   /// Whether a sender may be called so.
   public static func isSource(_ name: String) -> Bool {
-    (1...200).contains(name.utf8.count) && name.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
+    isName(name.utf8)
   }
   /// Why one is refused that is called otherwise.
   public static let badSource = "the source has to have 1 to 200 bytes, without control characters"

@@ -177,7 +177,7 @@ public struct InfluxWrite: Equatable, Sendable {
 
   private func check(_ name: String) throws(InfluxFaultKind) {
     if name.isEmpty || name.utf8.count > 200 { throw .nameLength }
-    if name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) { throw .controlCharacter }
+    if name.utf8.contains(where: \.isControl) { throw .controlCharacter }
   }
 }
 

@@ -203,9 +203,8 @@ public struct NativeDecoder: ~Copyable {
     let hello = Hello(
       source: members.text("source") ?? "", stream: members.text("stream") ?? "",
       oldest: members.number("oldest") ?? 0, token: members.text("token") ?? "", live: members.text("live") ?? "")
-    for text in [hello.source, hello.stream] {
-      let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
-      if text.isEmpty || text.utf8.count > 200 || !isPlain { return .failed(.badHello(LineFault(.nameLength))) }
+    for text in [hello.source, hello.stream] where !isName(text.utf8) {
+      return .failed(.badHello(LineFault(.nameLength)))
     }
     if hello.live.utf8.count > 200 { return .failed(.badHello(LineFault(.nameLength))) }
     if hello.oldest < 0 { return .failed(.badHello(LineFault(.negative))) }

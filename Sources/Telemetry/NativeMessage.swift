@@ -86,9 +86,7 @@ public enum LocalRequest: Equatable, Sendable {
   public init?(line: some Collection<UInt8>) {
     guard let members = SmallObject(line) else { return nil }
     if let hello = members.object("hello") {
-      let app = hello.text("app").flatMap { app in
-        (1...200).contains(app.utf8.count) && app.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? app : nil
-      }
+      let app = hello.text("app").flatMap { isName($0.utf8) ? $0 : nil }
       self = .hello(app: app, wantsAnswers: hello.isTrue("ack"))
     } else if let number = members.number("ping") {
       self = .ping(number)

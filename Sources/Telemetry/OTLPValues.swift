@@ -136,7 +136,7 @@ extension OTLPDecoder {
 
   /// What is stored as a name in place of `text`: without control characters, at most 200 bytes of whole characters.
   static func name(_ text: String) -> String {
-    if text.utf8.count <= greatestName && text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) { return text }
+    if text.utf8.count <= greatestName && !text.utf8.contains(where: \.isControl) { return text }
     var name = String.UnicodeScalarView()
     var count = 0
     for scalar in text.unicodeScalars where scalar.properties.generalCategory != .control {

@@ -158,7 +158,7 @@ public struct SyslogDecoder: ~Copyable {
   private mutating func note(
     _ kind: NameKind, _ range: Range<Int>, orElse other: String, _ batch: inout Batch
   ) -> Int64 {
-    if !range.isEmpty && range.count <= 200 && range.allSatisfy({ work.bytes[$0] >= 0x20 && work.bytes[$0] != 0x7f }) {
+    if !range.isEmpty && range.count <= 200 && !range.contains(where: { work.bytes[$0].isControl }) {
       let copy = work.bytes
       // Sound: bytes of UInt8 have no padding.
       let bytes = unsafe copy.span.bytes
@@ -186,7 +186,7 @@ public struct SyslogDecoder: ~Copyable {
         if last >= 0xc0 { break }
       }
     }
-    name = name.filter { $0 >= 0x20 && $0 != 0x7f }
+    name = name.filter { !$0.isControl }
     if name.isEmpty { name = Array(other.utf8.prefix(200)) }
     for candidate in [name, [UInt8(ascii: "?")]] where !candidate.isEmpty {
       let id = NameHash.id(of: candidate)

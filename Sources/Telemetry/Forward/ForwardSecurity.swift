@@ -51,7 +51,7 @@ public struct ForwardSecurity: Sendable {
       }
     }
     guard fields[0] == Array("PING".utf8), let client = String(validating: fields[1], as: UTF8.self),
-      (1...200).contains(fields[1].count), fields[1].allSatisfy({ $0 >= 0x20 && $0 != 0x7f })
+      isName(fields[1])
     else { return nil }
     return Ping(client: client, salt: fields[2], digest: fields[3])
   }
