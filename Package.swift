@@ -82,9 +82,12 @@ let package = Package(
       name: "standwatchd-planted", dependencies: ["Node", "Platform"], path: "Tests/PlantedTrap",
       swiftSettings: strict),
 
+    // What tests share: chance that is the same in every run.
+    .target(name: "Chance", path: "Tests/Chance", swiftSettings: strict),
+
     tests("ElectionTests", ["Election", "hasim"], exclude: ["Scenarios"]),
-    tests("TelemetryTests", ["Telemetry", "Compression", "TLS"]),
-    tests("PlatformTests", ["Platform"]),
+    tests("TelemetryTests", ["Chance", "Telemetry", "Compression", "TLS"]),
+    tests("PlatformTests", ["Chance", "Platform"]),
     tests("PostgresTests", ["Postgres", "Platform"]),
     tests("HactlTests", ["hactl", "Node", "Platform", "Postgres", "Telemetry"]),
     tests("GuardTests", ["guard-peer", "Node", "Platform"]),
@@ -93,7 +96,7 @@ let package = Package(
     tests(
       "NodeTests",
       [
-        "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPRoutes",
+        "Chance", "Configuration", "Node", "Election", "Telemetry", "Platform", "Postgres", "HTTPServer", "HTTPRoutes",
         "HTTPClient", "TLS",
         "Compression",
       ]),
@@ -103,7 +106,7 @@ let package = Package(
 
 // `scripts/fuzz` builds the decoders' fuzzer from the sources whose tests replay its corpora.
 let fuzzed: [Target.Dependency] = [
-  "Agent", "Compression", "Configuration", "Election", "HTTPRoutes", "HTTPServer", "Platform", "Telemetry",
+  "Agent", "Chance", "Compression", "Configuration", "Election", "HTTPRoutes", "HTTPServer", "Platform", "Telemetry",
 ]
 if Context.environment["STANDWATCH_FUZZER"] == nil {
   package.targets.append(

@@ -1,4 +1,5 @@
 // What the intake does not let others do to it: hostile bytes, too many connections, silence, floods.
+import Chance
 import Glibc
 import Platform
 import Postgres
@@ -13,7 +14,7 @@ import Testing
     let (good, _) = try NativeClient.open(harness)
     try good.send(queueLines(1...10))
     try good.awaitAck(10)
-    var generator = Dice(state: 20_261_120)
+    var generator = SplitMix64(seed: 20_261_120)
     let hello = Hello(source: "x", stream: "y", oldest: 1).line
     var attacks: [[UInt8]] = [
       [UInt8](repeating: 0x7b, count: 300_000), [UInt8](repeating: 0x0a, count: 50_000),

@@ -1,4 +1,5 @@
 // A corpus of bodies and requests that lie, each with its outcome: an answer, or a close; never a hang or a lost node.
+import Chance
 import Compression
 import HTTPServer
 import Platform
@@ -228,7 +229,7 @@ private func bodies() -> [Case] {
   }
   @Test func `bytes changed at random are answered or closed, and never stop the node`() throws {
     let bench = try HTTPBench(IngestHarness().activate())
-    var random = Dice(state: 20_261_120)
+    var random = SplitMix64(seed: 20_261_120)
     let whole = httpPost(deliveryLines(1...3), headers: ["Idempotency-Key: k", "Content-Encoding: identity"])
     for _ in 0..<400 {
       var bytes = whole

@@ -1,5 +1,6 @@
 // Small decoders of bytes from others, on tens of thousands of inputs each that are nearly right: what the worker says to
 // the guard, operators to a node, and senders in place of a token. The same inputs each time.
+import Chance
 import Platform
 import Testing
 
@@ -8,7 +9,7 @@ import Testing
 /// One to four changes of one of the seeds: bytes overwritten, put in, taken out, doubled, words of the format between.
 private func mutations(of seeds: [[UInt8]], words: [String] = [], count: Int, _ body: ([UInt8]) throws -> Void) rethrows
 {
-  var dice = Dice(state: 0x5741_5443)
+  var dice = SplitMix64(seed: 0x5741_5443)
   for _ in 0..<count {
     var bytes = seeds.randomElement(using: &dice) ?? []
     for _ in 0..<Int.random(in: 1...4, using: &dice) {

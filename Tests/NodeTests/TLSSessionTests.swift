@@ -1,4 +1,5 @@
 // TLS sessions against each other, against openssl's rules of the wire, and against bytes that are none of both.
+import Chance
 import Glibc
 import Platform
 import TLS
@@ -153,7 +154,7 @@ private struct Pair: ~Copyable {
 
   @Test func `bytes that are no TLS, in any amount, end a handshake and never a process`() throws {
     let server = try certificates.credentials("node", trusting: "ca")
-    var random = Dice(state: 20_261_120)
+    var random = SplitMix64(seed: 20_261_120)
     for round in 0..<300 {
       let pair = try SocketPair()
       var session = TLSSession.server(pair.b.raw, server)

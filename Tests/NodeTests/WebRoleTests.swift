@@ -1,4 +1,5 @@
 // HTTP over real sockets: every path and state, and clients that are slow, greedy or hostile.
+import Chance
 import HTTPServer
 import Platform
 import Testing
@@ -153,7 +154,7 @@ private func request(_ line: String, _ headers: String = "") -> [UInt8] {
   }
   @Test func `hostile bytes are answered with an error or a close, and the next client is served`() throws {
     let bench = try WebBench()
-    var generator = Dice(state: 20_261_120)
+    var generator = SplitMix64(seed: 20_261_120)
     var hostile: [[UInt8]] = [
       Array("\0\0\0\0\r\n\r\n".utf8), Array("GET\r\n\r\n".utf8), Array("GET / HTTP/9.9\r\n\r\n".utf8),
       Array("GET /%00%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n".utf8), Array("\r\n\r\n\r\n".utf8),

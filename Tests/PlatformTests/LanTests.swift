@@ -1,16 +1,8 @@
+import Chance
 @testable import Platform
 import Testing
 
 private let own = HardwareAddress(bytes: [0x02, 0, 0, 0, 0, 0x0a]) ?? .none
-
-/// The same throws in every run: Knuth's generator for MMIX, whose high bits are folded into the low ones.
-private struct Dice: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ (state >> 29)
-  }
-}
 
 private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
@@ -56,7 +48,7 @@ private func address(_ text: String) throws -> IPAddress { try #require(IPAddres
       NetlinkMessage.request(type: 16, flags: 0, sequence: 9, body: [UInt8](repeating: 1, count: 64)),
       NetlinkMessage.request(type: 2, flags: 0, sequence: 9, body: [0, 0, 0, 0x80]),
     ]
-  var dice = Dice(state: 20_261_120)
+  var dice = SplitMix64(seed: 20_261_120)
   for _ in 0..<20_000 {
     var bytes = seeds[Int.random(in: 0..<seeds.count, using: &dice)]
     for _ in 0..<Int.random(in: 0...6, using: &dice) {

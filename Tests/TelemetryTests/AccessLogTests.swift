@@ -1,4 +1,5 @@
 // Access logs of real servers as web records, templates of one's own, and what is no line of theirs.
+import Chance
 @testable import Telemetry
 import Testing
 
@@ -183,7 +184,7 @@ private let damaged: [(String, AccessLogFault?)] = [
   for count in 0..<whole.count {
     #expect(throws: AccessLogFault.self) { try format.parse(whole[..<count], now: nine) }
   }
-  var random = Random(seed: 7_400)
+  var random = SplitMix64(seed: 7_400)
   var taken = 0
   let seeds = [line, #"::1 "PUT /x HTTP/2.0" 201 0.001 p,q [1795165200.123] "curl/8""#]
   for round in 0..<20_000 {

@@ -1,4 +1,5 @@
 // Rows for PostgreSQL itself: `scripts/test-schema --copy` has this test write them and copies them in.
+import Chance
 import Glibc
 @testable import Telemetry
 import Testing
@@ -8,7 +9,7 @@ private let directory = unsafe getenv("STANDWATCH_COPY_DIR").map { unsafe String
 @Test(.enabled(if: directory != nil))
 func `everything that is taken from mutated input is copied to files for PostgreSQL`() throws {
   let directory: String = try #require(directory)
-  var random = Random(seed: 15)
+  var random = SplitMix64(seed: 15)
   var batch = Batch()
   var decoder = NativeDecoder(window: TimeWindow(from: .min, until: .max), namesLog2: 16)
   var syslog = SyslogDecoder(window: TimeWindow(from: .min, until: .max), namesLog2: 16)

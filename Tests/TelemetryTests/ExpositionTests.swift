@@ -1,4 +1,5 @@
 // Prometheus exposition: what its lines become, what is refused and why.
+import Chance
 @testable import Telemetry
 import Testing
 
@@ -165,7 +166,7 @@ private let malformed: [(String, ExpositionFaultKind)] = [
       }
     }
   }
-  var random = Random(seed: 9090)
+  var random = SplitMix64(seed: 9090)
   var taken = 0
   for round in 0..<30_000 {
     let bytes = mutate(seeds[round % 2], &random)

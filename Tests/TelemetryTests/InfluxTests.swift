@@ -1,4 +1,5 @@
 // Influx line protocol: what its lines become, what is refused and why, however the bytes are cut.
+import Chance
 @testable import Telemetry
 import Testing
 
@@ -241,7 +242,7 @@ private func overTCP(_ bytes: [UInt8], pieces: Int, limits: DeliveryLimits = Del
 }
 
 @Test func `mutated line protocol never traps, and what is taken has valid names and labels`() {
-  var random = Random(seed: 8086)
+  var random = SplitMix64(seed: 8086)
   let seeds = [
     "cpu,host=h1,app=a,core=0 user=1,sys=2i,n=3u,up=t 1795165200000000000\nm f=1",
     #"a\,b\ c,t\=1=v\=1 f\ y=1,s="a\"b\\" 5"#, "m,level=err message=\"x\ny\"\n# c\nn v=1e5,w=-7i",

@@ -1,4 +1,5 @@
 // Connections of the native protocol as traces: bytes and happenings in, actions out.
+import Chance
 @testable import Telemetry
 import Testing
 
@@ -153,7 +154,7 @@ private func sent(_ actions: [NativeSession.Action]) -> String {
 }
 
 @Test func `the same records come out however the bytes are cut into chunks`() throws {
-  var random = Random(seed: 5)
+  var random = SplitMix64(seed: 5)
   var lines: [String] = []
   for seq in 1...60 as ClosedRange<Int64> {
     switch seq % 5 {

@@ -1,4 +1,5 @@
 // Every record type, field by field, as it arrives in its table.
+import Chance
 @testable import Telemetry
 import Testing
 
@@ -152,7 +153,7 @@ import Testing
     #""seq" : 1"#, #" "type":"queue""#, "\t\"ts\": \"2026-11-20T09:00:00Z\"", #""host":"h""#, #""app":"a""#,
     #""queue":"q""#, #""depth":1"#, #""capacity" :null "#, #" "oldest_ms": 5 "#,
   ]
-  var random = Random(seed: 7)
+  var random = SplitMix64(seed: 7)
   for _ in 0..<200 {
     var c = Connection()
     c.feed("  { " + fields.shuffled(using: &random).joined(separator: " , ") + " } \r\n")

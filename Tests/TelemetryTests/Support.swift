@@ -122,19 +122,6 @@ struct Connection: ~Copyable {
 /// µs since 2000 of 2026-11-20T09:00:00Z.
 let nine: Int64 = 848_480_400_000_000
 
-/// A small generator with a fixed seed: every run of a test is the same (SplitMix64, G. Steele et al., 2014).
-struct Random: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 /// The rest of a line behind seq and type, for a plain queue record.
 let plain = #""ts":"2026-11-20T09:00:00Z","host":"h","app":"a","queue":"q","depth":1}"#
 func queueLine(_ seq: Int64) -> String { #"{"seq":\#(seq),"type":"queue",\#(plain)"# + "\n" }

@@ -45,6 +45,11 @@ private func one(_ text: String, now: Int64 = nine, zone: Int = 0) throws -> Log
   return all[0]
 }
 
+@Test func `no name holds a control character, DEL among them`() throws {
+  let logged = try decodeAll(Array("<13>1 - ho\u{7f}st a\u{1}pp\u{7f} - - - m".utf8), datagram: true)
+  #expect(logged.map(\.host) == ["host"] && logged.map(\.app) == ["app"])
+}
+
 @Test func `messages of RFC 5424 arrive with all parts of their header`() throws {
   #expect(
     try one("<34>1 2026-11-20T09:00:00.003Z mymachine.example.com su 77 ID47 - \u{feff}'su root' failed for lonvick")

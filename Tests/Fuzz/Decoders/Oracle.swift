@@ -1,4 +1,5 @@
 // What every fuzzed decoder has: a name, bounds, and a check that says more than "it did not crash".
+import Chance
 
 /// A sentence that had to be true of a decoder, and was not.
 struct Broken: Error, Equatable, CustomStringConvertible {
@@ -83,25 +84,14 @@ extension Meter {
   }
 }
 
-/// A small generator whose seed is the input itself: the same input is always cut at the same places (SplitMix64).
-struct Dice: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ bytes: [UInt8]) {
-    state = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
-  }
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
+/// Its seed is the input itself: the same input is always cut at the same places.
+private func chance(of bytes: [UInt8]) -> SplitMix64 {
+  SplitMix64(seed: bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
 }
 
 /// The same bytes cut in other ways: in one piece, byte by byte where that is not too many, and at random places.
 func cuts(_ bytes: [UInt8]) -> [[ArraySlice<UInt8>]] {
-  var dice = Dice(bytes)
+  var dice = chance(of: bytes)
   var ways: [[ArraySlice<UInt8>]] = []
   if bytes.count <= 512 { ways.append(bytes.indices.map { bytes[$0...$0] }) }
   for longest in [16, max(2, bytes.count)] {

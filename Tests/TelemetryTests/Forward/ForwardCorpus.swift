@@ -1,4 +1,5 @@
 // Malformed and hostile messages of the Forward protocol, each with what has to become of it.
+import Chance
 @testable import Compression
 @testable import Telemetry
 import Testing
@@ -252,7 +253,7 @@ private let forwardCorpus: [(name: String, bytes: [UInt8], fate: Fate)] = [
   }
 
   @Test func `mutated messages never trap, never deliver a record without a name, and never outlive their end`() {
-    var random = Random(seed: 24_224)
+    var random = SplitMix64(seed: 24_224)
     let seeds = modes("c1", ["one", "two"]).map(\.bytes) + forwardCorpus.map(\.bytes).filter { $0.count < 400 }
     var deliveries = 0
     for round in 0..<20_000 {
